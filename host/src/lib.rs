@@ -1,1 +1,3 @@
+//! Projectionist as a library: an event log in PostgreSQL, and projectors and processors that are WebAssembly components.
 
+pub mod store;

@@ -1,1 +1,3 @@
+//! The thin binary: parses, calls the library, prints.
+
 fn main() {}

@@ -1,0 +1,1 @@
+//! The one integration binary: real PostgreSQL, real components. File = behaviour.
