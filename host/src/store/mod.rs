@@ -1,13 +1,34 @@
 //! Floor 1: everything that speaks to PostgreSQL. One statement a file, in `sql/`.
 
+mod admission;
+mod batch;
 mod error;
+mod guest_error;
+mod hosts;
+mod lanes;
+mod leased;
+mod modules;
+mod rows;
+mod statement;
+mod subscriptions;
+pub mod value;
 
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use admission::MAX_STATEMENT_BYTES;
+pub use batch::{Batch, Durability, Grant, LaneState, Opening, Outcome, PendingAppend};
 pub use error::Error;
+pub use guest_error::GuestError;
+pub use hosts::{HOST_LIFETIME, HostFile, HostRow};
+pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
+pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
+pub use subscriptions::{Digest, NewSubscription, Settings, Subscription, kind_text, run_mode_text};
+pub use value::Value;
+
+use admission::Admission;
 
 /// Connections that one host or command keeps open at most, unless told otherwise.
 pub const DEFAULT_CONNECTIONS: u32 = 20;
@@ -19,6 +40,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    admission: Admission,
 }
 
 impl Store {
@@ -37,7 +59,7 @@ impl Store {
             .connect_with(options.application_name("projectionist"))
             .await
             .map_err(|source| Error::Connect { source })?;
-        Ok(Store { pool })
+        Ok(Store { pool, admission: Admission::default() })
     }
 
     /// The pool behind this handle, for the modules of this floor and for tests.
@@ -49,4 +71,27 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), Error> {
         sqlx::migrate!("../migrations").run(&self.pool).await.map_err(|source| Error::Migrate { source })
     }
+
+    fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Ends a backend of ours whose statement nobody waits for any more. In the background; a failure leaves it to the
+    /// statement's own time-out.
+    fn terminate(&self, backend: i32) {
+        let pool = self.pool.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)").bind(backend).execute(&pool).await;
+                if let Err(error) = ended {
+                    tracing::debug!(%error, backend, "an abandoned statement could not be ended");
+                }
+            });
+        }
+    }
+}
+
+/// An identifier, quoted for SQL.
+pub(crate) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
 }
