@@ -23,29 +23,53 @@ const OURS: [&str; 10] = [
 const APPEND: &str = "projectionist:append/writer@0.1.0";
 
 /// Packages of the inert WASI, at any 0.2 version.
-const WASI: [&str; 5] = ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/"];
+const WASI: [&str; 5] = [
+    "wasi:cli/",
+    "wasi:io/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:random/",
+];
 
 /// Why a file is not taken up. The text is for the person who put it there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    #[error("not a WebAssembly file: it does not begin with the magic bytes; copy the component that `cargo build --target wasm32-wasip2 --release` made")]
+    #[error(
+        "not a WebAssembly file: it does not begin with the magic bytes; copy the component that `cargo build --target wasm32-wasip2 --release` made"
+    )]
     NotWasm,
-    #[error("a core WebAssembly module, not a component; build it with `--target wasm32-wasip2`, or wrap it with `wasm-tools component new`")]
+    #[error(
+        "a core WebAssembly module, not a component; build it with `--target wasm32-wasip2`, or wrap it with `wasm-tools component new`"
+    )]
     CoreModule,
-    #[error("the file has {bytes} bytes, more than the limit of {limit} bytes for a module; build with `strip = \"debuginfo\"` and `opt-level = \"s\"`")]
+    #[error(
+        "the file has {bytes} bytes, more than the limit of {limit} bytes for a module; build with `strip = \"debuginfo\"` and `opt-level = \"s\"`"
+    )]
     TooLarge { bytes: u64, limit: u64 },
     #[error("cannot be compiled: {reason}; the file may be half-written or damaged, copy it again")]
     Broken { reason: String },
-    #[error("compiling was ended after {seconds} s, the limit for one module; split the module or make it smaller")]
+    #[error(
+        "compiling was ended after {seconds} s, the limit for one module; split the module or make it smaller"
+    )]
     CompileTimeout { seconds: u64 },
-    #[error("not a guest of Projectionist: it exports {found}, and lacks {lacking}; build it against the worlds in `wit/` (or with projectionist-sdk)")]
+    #[error(
+        "not a guest of Projectionist: it exports {found}, and lacks {lacking}; build it against the worlds in `wit/` (or with projectionist-sdk)"
+    )]
     WrongWorld { found: String, lacking: String },
-    #[error("built for {found}, which this host does not speak; it speaks {supported}: rebuild the guest with a matching SDK")]
+    #[error(
+        "built for {found}, which this host does not speak; it speaks {supported}: rebuild the guest with a matching SDK"
+    )]
     OtherVersion { found: String, supported: String },
     #[error("a {kind} may not import {import}: {reason}")]
-    Forbidden { kind: &'static str, import: String, reason: &'static str },
-    #[error("imports {import}, which this host does not offer; it offers the interfaces in `wit/` and an inert WASI 0.2")]
+    Forbidden {
+        kind: &'static str,
+        import: String,
+        reason: &'static str,
+    },
+    #[error(
+        "imports {import}, which this host does not offer; it offers the interfaces in `wit/` and an inert WASI 0.2"
+    )]
     UnknownImport { import: String },
     #[error("`describe` failed: {reason}")]
     DescribeFailed { reason: String },
@@ -67,26 +91,45 @@ pub fn check_header(bytes: &[u8]) -> Result<(), Refusal> {
 /// The exports must be those of a guest.
 pub(super) fn check_exports(engine: &Engine, component: &Component) -> Result<(), Refusal> {
     let ty = component.component_type();
-    let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    let exports: Vec<String> = ty
+        .exports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect();
     for wanted in [DESCRIPTION, HANDLER] {
         if exports.iter().any(|name| name == wanted) {
             continue;
         }
         if let Some(other) = exports.iter().find(|name| package(name) == package(wanted)) {
-            return Err(Refusal::OtherVersion { found: other.clone(), supported: wanted.to_owned() });
+            return Err(Refusal::OtherVersion {
+                found: other.clone(),
+                supported: wanted.to_owned(),
+            });
         }
-        return Err(Refusal::WrongWorld { found: listed(&exports), lacking: wanted.to_owned() });
+        return Err(Refusal::WrongWorld {
+            found: listed(&exports),
+            lacking: wanted.to_owned(),
+        });
     }
     for optional in [LIFECYCLE, RECOVERY] {
-        if let Some(other) = exports.iter().find(|name| package(name) == package(optional) && *name != optional) {
-            return Err(Refusal::OtherVersion { found: other.clone(), supported: optional.to_owned() });
+        if let Some(other) = exports
+            .iter()
+            .find(|name| package(name) == package(optional) && *name != optional)
+        {
+            return Err(Refusal::OtherVersion {
+                found: other.clone(),
+                supported: optional.to_owned(),
+            });
         }
     }
     Ok(())
 }
 
 /// The imports must be among those that the kind may have; a refusal names the first that is not.
-pub(super) fn check_imports(engine: &Engine, component: &Component, kind: Kind) -> Result<(), Refusal> {
+pub(super) fn check_imports(
+    engine: &Engine,
+    component: &Component,
+    kind: Kind,
+) -> Result<(), Refusal> {
     let ty = component.component_type();
     for (import, _) in ty.imports(engine) {
         check_import(import, kind)?;
@@ -97,28 +140,47 @@ pub(super) fn check_imports(engine: &Engine, component: &Component, kind: Kind) 
 fn check_import(import: &str, kind: Kind) -> Result<(), Refusal> {
     let forbidden = |reason| {
         let kind = crate::store::kind_text(kind);
-        Err(Refusal::Forbidden { kind, import: import.to_owned(), reason })
+        Err(Refusal::Forbidden {
+            kind,
+            import: import.to_owned(),
+            reason,
+        })
     };
     if import == APPEND && kind == Kind::Projector {
-        return forbidden("a projector only folds events into tables; what appends events is a processor");
+        return forbidden(
+            "a projector only folds events into tables; what appends events is a processor",
+        );
     }
     if import.starts_with("wasi:sockets/") {
         return forbidden("no guest names an address");
     }
     if import.starts_with("wasi:http/") {
         return match kind {
-            Kind::Projector => forbidden("a projector must give the same read model at every rebuild"),
-            Kind::Processor => forbidden("outbound HTTP is not offered by this version of the host"),
+            Kind::Projector => {
+                forbidden("a projector must give the same read model at every rebuild")
+            }
+            Kind::Processor => {
+                forbidden("outbound HTTP is not offered by this version of the host")
+            }
         };
     }
-    let wasi_0_2 = import.split_once('@').is_none_or(|(_, version)| version.starts_with("0.2."));
-    if OURS.contains(&import) || (wasi_0_2 && WASI.iter().any(|package| import.starts_with(package))) {
+    let wasi_0_2 = import
+        .split_once('@')
+        .is_none_or(|(_, version)| version.starts_with("0.2."));
+    if OURS.contains(&import)
+        || (wasi_0_2 && WASI.iter().any(|package| import.starts_with(package)))
+    {
         return Ok(());
     }
     if let Some(ours) = OURS.iter().find(|ours| package(ours) == package(import)) {
-        return Err(Refusal::OtherVersion { found: import.to_owned(), supported: (*ours).to_owned() });
+        return Err(Refusal::OtherVersion {
+            found: import.to_owned(),
+            supported: (*ours).to_owned(),
+        });
     }
-    Err(Refusal::UnknownImport { import: import.to_owned() })
+    Err(Refusal::UnknownImport {
+        import: import.to_owned(),
+    })
 }
 
 fn package(name: &str) -> &str {
@@ -126,5 +188,9 @@ fn package(name: &str) -> &str {
 }
 
 fn listed(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

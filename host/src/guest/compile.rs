@@ -36,12 +36,19 @@ impl Compiler {
     }
 
     /// The native form of `bytes`, from the cache or freshly compiled.
-    pub(super) async fn compile(&self, engine: &Engine, bytes: &[u8], digest: &Digest) -> Result<Component, Error> {
+    pub(super) async fn compile(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        digest: &Digest,
+    ) -> Result<Component, Error> {
         let path = self.cache.join(file_name(engine, digest));
         if path.exists() {
             match native::load(engine, &path) {
                 Ok(component) => return Ok(component),
-                Err(error) => tracing::warn!(path = %path.display(), "a cached module cannot be used and is compiled again: {error:#}"),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), "a cached module cannot be used and is compiled again: {error:#}")
+                }
             }
         }
         self.prepare_cache()?;
@@ -49,11 +56,18 @@ impl Compiler {
         let temporary = tempfile::NamedTempFile::new_in(&self.cache)?;
         fs::write(temporary.path(), &native_code)?;
         temporary.persist(&path).map_err(|error| error.error)?;
-        native::load(engine, &path).map_err(|error| Error::Refused(Refusal::Broken { reason: format!("{error:#}") }))
+        native::load(engine, &path).map_err(|error| {
+            Error::Refused(Refusal::Broken {
+                reason: format!("{error:#}"),
+            })
+        })
     }
 
     fn prepare_cache(&self) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.cache)
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.cache)
     }
 
     async fn run_child(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
@@ -65,7 +79,10 @@ impl Compiler {
             .env_clear()
             .kill_on_drop(true)
             .spawn()
-            .map_err(|source| Error::NoCompiler { program: self.program.clone(), source })?;
+            .map_err(|source| Error::NoCompiler {
+                program: self.program.clone(),
+                source,
+            })?;
         let mut stdin = child.stdin.take().expect("the child's input is piped");
         let input = bytes.to_vec();
         let writing = tokio::spawn(async move {
@@ -74,7 +91,11 @@ impl Compiler {
         });
         let output = match tokio::time::timeout(COMPILE_TIMEOUT, child.wait_with_output()).await {
             Ok(output) => output?,
-            Err(_) => return Err(Error::Refused(Refusal::CompileTimeout { seconds: COMPILE_TIMEOUT.as_secs() })),
+            Err(_) => {
+                return Err(Error::Refused(Refusal::CompileTimeout {
+                    seconds: COMPILE_TIMEOUT.as_secs(),
+                }));
+            }
         };
         writing.abort();
         if output.status.success() {
@@ -109,7 +130,12 @@ pub enum Error {
 fn file_name(engine: &Engine, digest: &Digest) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    Path::new(&format!("{}-{:016x}.cwasm", hex::encode(digest), hasher.finish())).to_owned()
+    Path::new(&format!(
+        "{}-{:016x}.cwasm",
+        hex::encode(digest),
+        hasher.finish()
+    ))
+    .to_owned()
 }
 
 /// The child's side: limits itself, compiles standard input, writes native code to standard output. Returns the exit code.
@@ -125,16 +151,27 @@ pub fn compile_stdin(engine: &Engine) -> i32 {
 
 fn limited() -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
-    setrlimit(Resource::As, limit(COMPILE_MEMORY_BYTES)).map_err(|error| format!("no memory limit could be set: {error}"))?;
-    setrlimit(Resource::Cpu, limit(COMPILE_TIMEOUT.as_secs() * 4)).map_err(|error| format!("no time limit could be set: {error}"))
+    let limit = |bytes| Rlimit {
+        current: Some(bytes),
+        maximum: Some(bytes),
+    };
+    setrlimit(Resource::As, limit(COMPILE_MEMORY_BYTES))
+        .map_err(|error| format!("no memory limit could be set: {error}"))?;
+    setrlimit(Resource::Cpu, limit(COMPILE_TIMEOUT.as_secs() * 4))
+        .map_err(|error| format!("no time limit could be set: {error}"))
 }
 
 fn compile_all(engine: &Engine) -> Result<(), String> {
     let mut bytes = Vec::new();
-    io::stdin().read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
     // The compiler may panic on bytes that no toolchain makes.
-    let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine.precompile_component(&bytes)));
-    let native_code = compiled.map_err(|_| "the compiler panicked".to_owned())?.map_err(|error| format!("{error:#}"))?;
+    let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        engine.precompile_component(&bytes)
+    }));
+    let native_code = compiled
+        .map_err(|_| "the compiler panicked".to_owned())?
+        .map_err(|error| format!("{error:#}"))?;
     io::Write::write_all(&mut io::stdout(), &native_code).map_err(|error| error.to_string())
 }

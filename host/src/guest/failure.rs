@@ -24,7 +24,15 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Failure {
-        Failure { class, message: message.into(), handled: None, verdict: None, backtrace: None, output: None, retry_context: None }
+        Failure {
+            class,
+            message: message.into(),
+            handled: None,
+            verdict: None,
+            backtrace: None,
+            output: None,
+            retry_context: None,
+        }
     }
 }
 
@@ -56,10 +64,18 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
     }
     let root = format!("{:#}", error.root_cause());
     match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => (ErrorClass::Memory, "the guest used up its stack: does it call itself without end?".to_owned()),
+        Some(Trap::StackOverflow) => (
+            ErrorClass::Memory,
+            "the guest used up its stack: does it call itself without end?".to_owned(),
+        ),
         Some(Trap::UnreachableCodeReached) => {
-            let said = state.output_text().map_or_else(String::new, |text| format!(": {}", text.lines().next().unwrap_or_default()));
-            (ErrorClass::Trap, format!("the guest panicked or aborted{said}"))
+            let said = state.output_text().map_or_else(String::new, |text| {
+                format!(": {}", text.lines().next().unwrap_or_default())
+            });
+            (
+                ErrorClass::Trap,
+                format!("the guest panicked or aborted{said}"),
+            )
         }
         Some(trap) => (ErrorClass::Trap, format!("the guest trapped: {trap}")),
         None => (ErrorClass::Trap, root),
@@ -70,7 +86,10 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
 fn readable(backtrace: &WasmBacktrace) -> String {
     let mut lines = Vec::new();
     for (depth, frame) in backtrace.frames().iter().enumerate() {
-        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), |name| wasmtime_name(name));
+        let name = frame.func_name().map_or_else(
+            || format!("function {}", frame.func_index()),
+            |name| wasmtime_name(name),
+        );
         lines.push(format!("{depth:>3}: {name}"));
     }
     lines.join("\n")

@@ -57,7 +57,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { handle_timeout_ms: 10_000, setup_timeout_ms: 60_000, memory_mib: 256, host_calls: 1_000_000 }
+        Limits {
+            handle_timeout_ms: 10_000,
+            setup_timeout_ms: 60_000,
+            memory_mib: 256,
+            host_calls: 1_000_000,
+        }
     }
 }
 
@@ -72,14 +77,27 @@ pub(super) struct Meter {
 
 impl Meter {
     pub fn new(limits: &Limits) -> Meter {
-        let max_memory_bytes = usize::try_from(limits.memory_mib.saturating_mul(1024 * 1024)).unwrap_or(usize::MAX);
-        Meter { max_memory_bytes, memory_bytes: 0, table_entries: 0, tripped: None }
+        let max_memory_bytes =
+            usize::try_from(limits.memory_mib.saturating_mul(1024 * 1024)).unwrap_or(usize::MAX);
+        Meter {
+            max_memory_bytes,
+            memory_bytes: 0,
+            table_entries: 0,
+            tripped: None,
+        }
     }
 }
 
 impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self
+            .memory_bytes
+            .saturating_add(desired.saturating_sub(current));
         if total > self.max_memory_bytes {
             let message = format!(
                 "the guest asked for {} MiB of memory, more than its limit of {} MiB (memory-mib under [limits] in the file beside the module)",
@@ -93,10 +111,19 @@ impl ResourceLimiter for Meter {
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.table_entries.saturating_add(desired.saturating_sub(current));
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self
+            .table_entries
+            .saturating_add(desired.saturating_sub(current));
         if total > MAX_TABLE_ENTRIES {
-            let message = format!("the guest asked for {total} table entries, more than the limit of {MAX_TABLE_ENTRIES}");
+            let message = format!(
+                "the guest asked for {total} table entries, more than the limit of {MAX_TABLE_ENTRIES}"
+            );
             self.tripped = Some(message.clone());
             return Err(wasmtime::Error::msg(message));
         }

@@ -1,7 +1,7 @@
 //! Floor 2: guests. Compiles, checks and describes components, and runs them in fresh instances under limits.
 
-#[expect(clippy::all, missing_docs, reason = "generated from wit/")]
-mod bindings;
+#[allow(clippy::all, reason = "generated from wit")]
+pub(crate) mod bindings;
 mod check;
 mod compile;
 mod describe;

@@ -31,7 +31,11 @@ struct Inner {
 
 impl Module {
     /// The way of a module: header, compile, exports, describe, imports for its kind, link.
-    pub async fn load(runtime: &Runtime, compiler: &Compiler, bytes: &[u8]) -> Result<Module, compile::Error> {
+    pub async fn load(
+        runtime: &Runtime,
+        compiler: &Compiler,
+        bytes: &[u8],
+    ) -> Result<Module, compile::Error> {
         check_size(bytes.len() as u64)?;
         check_header(bytes)?;
         let digest: Digest = Sha256::digest(bytes).into();
@@ -42,11 +46,25 @@ impl Module {
         check_forbidden_everywhere(runtime, &component)?;
         let descriptor = describe(runtime, &component).await?;
         check_imports(runtime.engine(), &component, descriptor.kind)?;
-        let instance = runtime.linker(descriptor.kind).instantiate_pre(&component).map_err(|error| {
-            // The names fit but a type does not: built against another draft of the interface.
-            Refusal::OtherVersion { found: format!("{error:#}"), supported: "the interfaces in `wit/`".to_owned() }
-        })?;
-        Ok(Module { inner: Arc::new(Inner { digest, size_bytes: bytes.len(), descriptor, compile_time, instance }) })
+        let instance = runtime
+            .linker(descriptor.kind)
+            .instantiate_pre(&component)
+            .map_err(|error| {
+                // The names fit but a type does not: built against another draft of the interface.
+                Refusal::OtherVersion {
+                    found: format!("{error:#}"),
+                    supported: "the interfaces in `wit/`".to_owned(),
+                }
+            })?;
+        Ok(Module {
+            inner: Arc::new(Inner {
+                digest,
+                size_bytes: bytes.len(),
+                descriptor,
+                compile_time,
+                instance,
+            }),
+        })
     }
 
     /// The SHA-256 of the module's bytes.
@@ -75,7 +93,14 @@ impl Module {
 
 /// A file is refused by its size before it is read.
 pub fn check_size(bytes: u64) -> Result<(), Refusal> {
-    if bytes > MAX_MODULE_BYTES { Err(Refusal::TooLarge { bytes, limit: MAX_MODULE_BYTES }) } else { Ok(()) }
+    if bytes > MAX_MODULE_BYTES {
+        Err(Refusal::TooLarge {
+            bytes,
+            limit: MAX_MODULE_BYTES,
+        })
+    } else {
+        Ok(())
+    }
 }
 
 /// Before `describe` has told the kind: what no kind may import is refused by its name, not by a failing `describe`.

@@ -29,8 +29,14 @@ impl Runtime {
     pub fn new() -> wasmtime::Result<Runtime> {
         let engine = engine()?;
         let weak = engine.weak();
-        thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || tick(&weak))?;
-        Ok(Runtime { projectors: Arc::new(linker(&engine, Kind::Projector)?), processors: Arc::new(linker(&engine, Kind::Processor)?), engine })
+        thread::Builder::new()
+            .name("epoch-ticker".to_owned())
+            .spawn(move || tick(&weak))?;
+        Ok(Runtime {
+            projectors: Arc::new(linker(&engine, Kind::Projector)?),
+            processors: Arc::new(linker(&engine, Kind::Processor)?),
+            engine,
+        })
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -55,10 +61,9 @@ pub fn engine() -> wasmtime::Result<Engine> {
         .cranelift_opt_level(OptLevel::Speed)
         // Part of determinism: no bit of a NaN may depend on the machine.
         .cranelift_nan_canonicalization(true)
-        // Garbage collection and exceptions are off, and with them what is known against them in this version.
+        // The `gc` feature is not compiled in, so neither garbage collection nor exceptions are, with all that is known
+        // against them in this version.
         .gc_support(false)
-        .wasm_exceptions(false)
-        .wasm_threads(false)
         .memory_init_cow(true);
     Engine::new(&config)
 }

@@ -31,7 +31,8 @@ pub struct CallContext {
 
 /// The data of a wasmtime store.
 pub(super) struct State {
-    pub context: CallContext,
+    /// None in `describe`.
+    context: Option<CallContext>,
     pub batch: Option<Box<Batch>>,
     /// The events of the call under way, by position: what an append may name as its cause.
     pub causes: HashMap<u64, Cause>,
@@ -50,10 +51,15 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(context: CallContext, batch: Option<Box<Batch>>, limits: &Limits) -> State {
+    pub fn new(context: Option<CallContext>, batch: Option<Box<Batch>>, limits: &Limits) -> State {
         let output = MemoryOutputPipe::new(MAX_OUTPUT_BYTES);
         State {
-            wasi: wasi::context(context.kind, output.clone()),
+            wasi: wasi::context(
+                context
+                    .as_ref()
+                    .map_or(Kind::Projector, |context| context.kind),
+                output.clone(),
+            ),
             context,
             batch,
             causes: HashMap::new(),
@@ -69,16 +75,19 @@ impl State {
         }
     }
 
-    /// For `describe`: no subscription, no database.
-    pub fn detached(limits: &Limits) -> State {
-        let output = MemoryOutputPipe::new(MAX_OUTPUT_BYTES);
-        State::with_output(None, None, limits, output)
-    }
-
     /// What the guest wrote to its standard output and error.
     pub fn output_text(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.output.contents()).trim().to_owned();
+        let text = String::from_utf8_lossy(&self.output.contents())
+            .trim()
+            .to_owned();
         (!text.is_empty()).then_some(text)
+    }
+
+    /// Who is calling. In `describe` our own imports trap before they ask.
+    pub fn context(&self) -> wasmtime::Result<&CallContext> {
+        self.context
+            .as_ref()
+            .ok_or_else(|| wasmtime::Error::msg("there is no subscription in `describe`"))
     }
 
     /// Counts a call to the host; too many end the batch.
@@ -97,12 +106,17 @@ impl State {
     /// The batch, for the imports that write. There is none in `describe`, where those imports trap before they get here.
     pub fn batch(&mut self) -> wasmtime::Result<&mut Batch> {
         self.count_host_call()?;
-        self.batch.as_deref_mut().ok_or_else(|| wasmtime::Error::msg("no batch is open"))
+        self.batch
+            .as_deref_mut()
+            .ok_or_else(|| wasmtime::Error::msg("no batch is open"))
     }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.resources,
+        }
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use subscription::Kind;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiView};
+use wasmtime_wasi::{
+    Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiView,
+};
 
 use super::state::State;
 
@@ -17,9 +19,17 @@ const HASH_SEED: u128 = 0x7072_6f6a_6563_7469_6f6e_6973_7400_0001;
 
 pub(super) fn context(kind: Kind, output: MemoryOutputPipe) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
-    builder.stdout(output.clone()).stderr(output).allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    builder
+        .stdout(output.clone())
+        .stderr(output)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
     if kind == Kind::Projector {
-        builder.wall_clock(StoppedClock).monotonic_clock(StoppedClock).insecure_random_seed(HASH_SEED);
+        builder
+            .wall_clock(StoppedClock)
+            .monotonic_clock(StoppedClock)
+            .insecure_random_seed(HASH_SEED);
         builder.insecure_random(Deterministic::new(vec![0x5a]));
     }
     builder.build()
@@ -67,10 +77,12 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>, kind: Kind) -> wasmtime:
     random::insecure::add_to_linker::<State, WasiRandom>(linker, State::random)?;
     random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, State::random)?;
     match kind {
-        Kind::Processor => random::random::add_to_linker::<State, WasiRandom>(linker, State::random)?,
+        Kind::Processor => {
+            random::random::add_to_linker::<State, WasiRandom>(linker, State::random)?
+        }
         Kind::Projector => refuse_randomness(linker)?,
     }
-    cli::exit::add_to_linker::<State, WasiCli>(linker, &cli::exit::LinkOptions::default(), State::cli)?;
+    cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
@@ -87,8 +99,15 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>, kind: Kind) -> wasmtime:
 fn refuse_randomness(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     const MESSAGE: &str = "a projector asked for randomness, which would make its read model differ at every rebuild; take such values from events";
     let mut random = linker.instance("wasi:random/random@0.2.6")?;
-    random.func_wrap("get-random-bytes", |_, (_length,): (u64,)| -> wasmtime::Result<(Vec<u8>,)> { Err(wasmtime::Error::msg(MESSAGE)) })?;
-    random.func_wrap("get-random-u64", |_, (): ()| -> wasmtime::Result<(u64,)> { Err(wasmtime::Error::msg(MESSAGE)) })
+    random.func_wrap(
+        "get-random-bytes",
+        |_, (_length,): (u64,)| -> wasmtime::Result<(Vec<u8>,)> {
+            Err(wasmtime::Error::msg(MESSAGE))
+        },
+    )?;
+    random.func_wrap("get-random-u64", |_, (): ()| -> wasmtime::Result<(u64,)> {
+        Err(wasmtime::Error::msg(MESSAGE))
+    })
 }
 
 struct HasIo;

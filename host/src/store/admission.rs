@@ -28,11 +28,17 @@ impl Admission {
         if statement.len() > MAX_STATEMENT_BYTES {
             return Err(GuestError::new(
                 "too-large",
-                format!("the statement has {} bytes, more than the {MAX_STATEMENT_BYTES} a statement may have; send data as parameters", statement.len()),
+                format!(
+                    "the statement has {} bytes, more than the {MAX_STATEMENT_BYTES} a statement may have; send data as parameters",
+                    statement.len()
+                ),
             ));
         }
         if statement.contains('\0') {
-            return Err(GuestError::new("bad-parameter", "the statement contains the character NUL"));
+            return Err(GuestError::new(
+                "bad-parameter",
+                "the statement contains the character NUL",
+            ));
         }
         if let Some(verdict) = self.known(statement) {
             return verdict.map_or(Ok(()), Err);
@@ -43,7 +49,11 @@ impl Admission {
     }
 
     fn known(&self, statement: &str) -> Option<Option<GuestError>> {
-        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).get(statement).cloned()
+        self.verdicts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(statement)
+            .cloned()
     }
 
     fn remember(&self, statement: &str, verdict: Option<GuestError>) {

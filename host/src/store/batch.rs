@@ -11,7 +11,9 @@ use super::append::{Appended, ExpectedVersion, append};
 use super::leased::Leased;
 use super::rows::Rows;
 use super::statement::{self, Column, RowSet};
-use super::subscriptions::{change_status, drop_subscription, notify_control, read_digest, read_status};
+use super::subscriptions::{
+    change_status, drop_subscription, notify_control, read_digest, read_status,
+};
 use super::value::Value;
 use super::{Digest, Error, GuestError, LaneKey, NewEvent, Store, quote};
 
@@ -104,11 +106,18 @@ pub struct Batch {
 
 impl Batch {
     /// Begins a transaction and takes the lane, or says that somebody else has it.
-    pub async fn open(store: &Store, key: &LaneKey, grant: Grant, durability: Durability) -> Result<Opening, Error> {
+    pub async fn open(
+        store: &Store,
+        key: &LaneKey,
+        grant: Grant,
+        durability: Durability,
+    ) -> Result<Opening, Error> {
         let mut leased = Leased::new(store.pool().acquire().await?);
         let begin = begin_statement(&key.subscription, durability);
         let connection = leased.get();
-        sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(begin))
+            .execute(&mut *connection)
+            .await?;
         let row = sqlx::query(include_str!("sql/open_lane.sql"))
             .bind(&key.subscription)
             .bind(key.lane)
@@ -173,14 +182,22 @@ impl Batch {
     }
 
     /// Runs one statement once for each list of parameters.
-    pub async fn execute_many(&mut self, sql: &str, lists: &[Vec<Value>]) -> Result<u64, GuestError> {
+    pub async fn execute_many(
+        &mut self,
+        sql: &str,
+        lists: &[Vec<Value>],
+    ) -> Result<u64, GuestError> {
         self.before_statement(sql).await?;
         let result = statement::execute_many(self.connection(), sql, lists).await;
         self.after(result)
     }
 
     /// Runs one statement inside a savepoint: its failure undoes this statement only.
-    pub async fn try_execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, GuestError> {
+    pub async fn try_execute(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+    ) -> Result<u64, GuestError> {
         self.before_statement(sql).await?;
         let result = self.in_savepoint(sql, parameters).await;
         match result {
@@ -193,14 +210,21 @@ impl Batch {
     }
 
     /// The columns of a table of the guest and the places of its key.
-    pub async fn describe_rows(&mut self, table: &str) -> Result<(Vec<Column>, Vec<u32>), GuestError> {
+    pub async fn describe_rows(
+        &mut self,
+        table: &str,
+    ) -> Result<(Vec<Column>, Vec<u32>), GuestError> {
         let (connection, rows) = self.before_rows()?;
         let result = rows.describe(connection, table).await;
         self.after(result)
     }
 
     /// Rows by primary key; writes of this batch are seen.
-    pub async fn get_rows(&mut self, table: &str, keys: Vec<Vec<Value>>) -> Result<Vec<Option<Vec<Value>>>, GuestError> {
+    pub async fn get_rows(
+        &mut self,
+        table: &str,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Option<Vec<Value>>>, GuestError> {
         let (connection, rows) = self.before_rows()?;
         let result = rows.get(connection, table, keys).await;
         self.after(result)
@@ -217,7 +241,11 @@ impl Batch {
     }
 
     /// Buffers rows to delete.
-    pub async fn delete_rows(&mut self, table: &str, keys: Vec<Vec<Value>>) -> Result<(), GuestError> {
+    pub async fn delete_rows(
+        &mut self,
+        table: &str,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<(), GuestError> {
         let (connection, rows) = self.before_rows()?;
         let result = rows.delete(connection, table, keys).await;
         self.after(result)
@@ -237,15 +265,30 @@ impl Batch {
         let mut appended = Vec::new();
         for pending in std::mem::take(&mut self.appends) {
             self.busy = true;
-            let result = append(self.connection(), &pending.stream, pending.expected, &pending.events).await;
+            let result = append(
+                self.connection(),
+                &pending.stream,
+                pending.expected,
+                &pending.events,
+            )
+            .await;
             appended.extend(self.after(result.map_err(append_failure))?);
         }
         Ok(appended)
     }
 
     /// Moves the checkpoint, changes the status where the batch ends a phase, and commits. Buffered writes are out by now.
-    pub async fn commit(mut self, to: i64, status: Option<(Status, Status)>, host: Uuid) -> Result<Outcome, Error> {
-        let (key, state, transaction_id) = (self.key.clone(), self.state.clone(), self.transaction_id.clone());
+    pub async fn commit(
+        mut self,
+        to: i64,
+        status: Option<(Status, Status)>,
+        host: Uuid,
+    ) -> Result<Outcome, Error> {
+        let (key, state, transaction_id) = (
+            self.key.clone(),
+            self.state.clone(),
+            self.transaction_id.clone(),
+        );
         self.busy = true;
         let connection = self.connection();
         let moved = sqlx::query(include_str!("sql/advance_checkpoint.sql"))
@@ -287,7 +330,12 @@ impl Batch {
     }
 
     /// Records an event as skipped, in the same transaction as the checkpoint that passes it.
-    pub async fn record_skipped(&mut self, position: i64, skipped_by: &str, reason: &str) -> Result<(), Error> {
+    pub async fn record_skipped(
+        &mut self,
+        position: i64,
+        skipped_by: &str,
+        reason: &str,
+    ) -> Result<(), Error> {
         let subscription = self.key.subscription.clone();
         sqlx::query(include_str!("sql/record_skipped.sql"))
             .bind(subscription)
@@ -302,7 +350,11 @@ impl Batch {
     /// Run mode once: fixes where the subscription is finished.
     pub async fn fix_boot_until(&mut self, position: i64) -> Result<(), Error> {
         let subscription = self.key.subscription.clone();
-        sqlx::query(include_str!("sql/change_boot_until.sql")).bind(subscription).bind(position).execute(self.connection()).await?;
+        sqlx::query(include_str!("sql/change_boot_until.sql"))
+            .bind(subscription)
+            .bind(position)
+            .execute(self.connection())
+            .await?;
         Ok(())
     }
 
@@ -315,12 +367,14 @@ impl Batch {
     /// Whether another lane of this subscription is still behind `position`.
     pub async fn others_behind(&mut self, position: i64) -> Result<bool, Error> {
         let key = self.key.clone();
-        Ok(sqlx::query_scalar(include_str!("sql/other_lanes_behind.sql"))
-            .bind(key.subscription)
-            .bind(key.lane)
-            .bind(position)
-            .fetch_one(self.connection())
-            .await?)
+        Ok(
+            sqlx::query_scalar(include_str!("sql/other_lanes_behind.sql"))
+                .bind(key.subscription)
+                .bind(key.lane)
+                .bind(position)
+                .fetch_one(self.connection())
+                .await?,
+        )
     }
 
     async fn end(&mut self, word: &'static str) -> Result<(), Error> {
@@ -333,7 +387,10 @@ impl Batch {
     }
 
     fn connection(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("the connection is there until the batch ends").get()
+        self.connection
+            .as_mut()
+            .expect("the connection is there until the batch ends")
+            .get()
     }
 
     async fn before_statement(&mut self, sql: &str) -> Result<(), GuestError> {
@@ -356,7 +413,10 @@ impl Batch {
             return Err(GuestError::aborted(first));
         }
         self.busy = true;
-        let leased = self.connection.as_mut().expect("the connection is there until the batch ends");
+        let leased = self
+            .connection
+            .as_mut()
+            .expect("the connection is there until the batch ends");
         Ok((leased.get(), &mut self.rows))
     }
 
@@ -371,11 +431,21 @@ impl Batch {
         result
     }
 
-    async fn in_savepoint(&mut self, sql: &str, parameters: &[Value]) -> Result<Result<u64, GuestError>, GuestError> {
+    async fn in_savepoint(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+    ) -> Result<Result<u64, GuestError>, GuestError> {
         let connection = self.connection();
-        sqlx::raw_sql("SAVEPOINT statement").execute(&mut *connection).await?;
+        sqlx::raw_sql("SAVEPOINT statement")
+            .execute(&mut *connection)
+            .await?;
         let result = statement::execute(connection, sql, parameters).await;
-        let end = if result.is_ok() { "RELEASE SAVEPOINT statement" } else { "ROLLBACK TO SAVEPOINT statement" };
+        let end = if result.is_ok() {
+            "RELEASE SAVEPOINT statement"
+        } else {
+            "ROLLBACK TO SAVEPOINT statement"
+        };
         sqlx::raw_sql(end).execute(&mut *connection).await?;
         Ok(result)
     }
@@ -409,6 +479,9 @@ fn begin_statement(schema: &str, durability: Durability) -> String {
 fn append_failure(error: Error) -> GuestError {
     match error {
         Error::Database { source } => GuestError::from(source),
-        other => GuestError { sqlstate: Some("PJ001".to_owned()), ..GuestError::new("database", other.to_string()) },
+        other => GuestError {
+            sqlstate: Some("PJ001".to_owned()),
+            ..GuestError::new("database", other.to_string())
+        },
     }
 }

@@ -13,12 +13,23 @@ pub struct GuestError {
 
 impl GuestError {
     pub(super) fn new(kind: &'static str, message: impl Into<String>) -> GuestError {
-        GuestError { kind, message: message.into(), sqlstate: None, retryable: false }
+        GuestError {
+            kind,
+            message: message.into(),
+            sqlstate: None,
+            retryable: false,
+        }
     }
 
     /// The transaction is lost after an earlier error; nothing that follows can help.
     pub(super) fn aborted(first: &GuestError) -> GuestError {
-        GuestError::new("aborted", format!("the batch's transaction is aborted since an earlier statement failed: {}", first.message))
+        GuestError::new(
+            "aborted",
+            format!(
+                "the batch's transaction is aborted since an earlier statement failed: {}",
+                first.message
+            ),
+        )
     }
 }
 
@@ -29,7 +40,13 @@ const RETRYABLE_SQLSTATES: [&str; 5] = ["40001", "40P01", "57P01", "57P02", "57P
 impl From<sqlx::Error> for GuestError {
     fn from(error: sqlx::Error) -> GuestError {
         let Some(database) = error.as_database_error() else {
-            let lost = matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_));
+            let lost = matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::Protocol(_)
+            );
             return GuestError {
                 kind: if lost { "unavailable" } else { "database" },
                 message: error.to_string(),
@@ -38,7 +55,9 @@ impl From<sqlx::Error> for GuestError {
             };
         };
         let sqlstate = database.code().map(|code| code.into_owned());
-        let retryable = sqlstate.as_deref().is_some_and(|code| RETRYABLE_SQLSTATES.contains(&code));
+        let retryable = sqlstate
+            .as_deref()
+            .is_some_and(|code| RETRYABLE_SQLSTATES.contains(&code));
         let kind = match sqlstate.as_deref() {
             _ if retryable => "unavailable",
             Some("42501") => "denied",
@@ -52,6 +71,11 @@ impl From<sqlx::Error> for GuestError {
                 message.push_str(&format!(" ({detail})"));
             }
         }
-        GuestError { kind, message, sqlstate, retryable }
+        GuestError {
+            kind,
+            message,
+            sqlstate,
+            retryable,
+        }
     }
 }

@@ -36,7 +36,12 @@ pub struct HostFile {
 impl Store {
     /// Says that a host is alive, and forgets those that are not.
     pub async fn keep_host(&self, id: Uuid, name: &str, modules: &str) -> Result<(), Error> {
-        sqlx::query(include_str!("sql/keep_host.sql")).bind(id).bind(name).bind(modules).execute(self.pool()).await?;
+        sqlx::query(include_str!("sql/keep_host.sql"))
+            .bind(id)
+            .bind(name)
+            .bind(modules)
+            .execute(self.pool())
+            .await?;
         sqlx::query(include_str!("sql/delete_dead_hosts.sql"))
             .bind(HOST_LIFETIME.as_millis() as i64 * 6)
             .execute(self.pool())
@@ -46,13 +51,19 @@ impl Store {
 
     /// A host that leaves says so.
     pub async fn delete_host(&self, id: Uuid) -> Result<(), Error> {
-        sqlx::query(include_str!("sql/delete_host.sql")).bind(id).execute(self.pool()).await?;
+        sqlx::query(include_str!("sql/delete_host.sql"))
+            .bind(id)
+            .execute(self.pool())
+            .await?;
         Ok(())
     }
 
     /// The hosts that run now.
     pub async fn hosts(&self) -> Result<Vec<HostRow>, Error> {
-        let rows = sqlx::query(include_str!("sql/list_hosts.sql")).bind(HOST_LIFETIME.as_millis() as i64).fetch_all(self.pool()).await?;
+        let rows = sqlx::query(include_str!("sql/list_hosts.sql"))
+            .bind(HOST_LIFETIME.as_millis() as i64)
+            .fetch_all(self.pool())
+            .await?;
         let read = |row: &sqlx::postgres::PgRow| {
             Ok(HostRow {
                 id: row.try_get("id")?,
@@ -79,16 +90,26 @@ impl Store {
                 .await?;
         }
         let names: Vec<&str> = files.iter().map(|file| file.file.as_str()).collect();
-        sqlx::query(include_str!("sql/delete_gone_host_files.sql")).bind(host).bind(names).execute(&mut *transaction).await?;
+        sqlx::query(include_str!("sql/delete_gone_host_files.sql"))
+            .bind(host)
+            .bind(names)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(())
     }
 
     /// What the hosts that run now found in their directories.
     pub async fn host_files(&self) -> Result<Vec<(Uuid, HostFile)>, Error> {
-        let rows = sqlx::query(include_str!("sql/list_host_files.sql")).bind(HOST_LIFETIME.as_millis() as i64).fetch_all(self.pool()).await?;
+        let rows = sqlx::query(include_str!("sql/list_host_files.sql"))
+            .bind(HOST_LIFETIME.as_millis() as i64)
+            .fetch_all(self.pool())
+            .await?;
         let read = |row: &sqlx::postgres::PgRow| {
-            let digest = row.try_get::<Option<Vec<u8>>, _>("digest")?.map(|_| read_digest(row, "digest")).transpose()?;
+            let digest = row
+                .try_get::<Option<Vec<u8>>, _>("digest")?
+                .map(|_| read_digest(row, "digest"))
+                .transpose()?;
             let file = HostFile {
                 file: row.try_get("file")?,
                 digest,

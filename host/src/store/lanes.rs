@@ -65,13 +65,22 @@ pub struct NewLaneError {
 impl Store {
     /// The lanes of one subscription, or of all.
     pub async fn lanes(&self, subscription: Option<&str>) -> Result<Vec<Lane>, Error> {
-        let rows = sqlx::query(include_str!("sql/list_lanes.sql")).bind(subscription).fetch_all(self.pool()).await?;
+        let rows = sqlx::query(include_str!("sql/list_lanes.sql"))
+            .bind(subscription)
+            .fetch_all(self.pool())
+            .await?;
         rows.iter().map(read_lane).collect()
     }
 
     /// Records the failure of a lane together with the status that follows from it. `false`: an operator was faster,
     /// nothing is written and his status stands.
-    pub async fn record_failure(&self, key: &LaneKey, from: Status, to: Status, error: &NewLaneError) -> Result<bool, Error> {
+    pub async fn record_failure(
+        &self,
+        key: &LaneKey,
+        from: Status,
+        to: Status,
+        error: &NewLaneError,
+    ) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
         if !change_status(&mut transaction, &key.subscription, from, to).await? {
             return Ok(false);
@@ -122,7 +131,10 @@ fn read_lane(row: &PgRow) -> Result<Lane, Error> {
         }),
     };
     Ok(Lane {
-        key: LaneKey { subscription: row.try_get("subscription")?, lane: row.try_get("lane")? },
+        key: LaneKey {
+            subscription: row.try_get("subscription")?,
+            lane: row.try_get("lane")?,
+        },
         position: row.try_get("position")?,
         moved_at: row.try_get("moved_at")?,
         error,

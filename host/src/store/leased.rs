@@ -11,7 +11,9 @@ impl Leased {
     }
 
     pub fn get(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("a leased connection is there until it is released")
+        self.0
+            .as_mut()
+            .expect("a leased connection is there until it is released")
     }
 
     /// The transaction is over: back to the pool.

@@ -2,12 +2,18 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::events::read_event;
+use super::events::decode;
 use super::{Error, RecordedEvent, Store};
 
 impl Store {
     /// Events of a stream from `from_version` on, none past the position `up_to`.
-    pub async fn read_stream(&self, stream: &str, from_version: i64, up_to: i64, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
+    pub async fn read_stream(
+        &self,
+        stream: &str,
+        from_version: i64,
+        up_to: i64,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, Error> {
         let sql = self.source().render(include_str!("sql/read_stream.sql"));
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(stream)
@@ -17,6 +23,6 @@ impl Store {
             .fetch_all(self.pool())
             .await
             .map_err(Error::from_statement)?;
-        Ok(rows.iter().map(read_event).collect::<Result<_, _>>()?)
+        rows.iter().map(decode).collect()
     }
 }

@@ -67,13 +67,19 @@ pub fn kind_text(kind: Kind) -> &'static str {
 impl Store {
     /// All subscriptions, by id.
     pub async fn subscriptions(&self) -> Result<Vec<Subscription>, Error> {
-        let rows = sqlx::query(include_str!("sql/list_subscriptions.sql")).bind(None::<&str>).fetch_all(self.pool()).await?;
+        let rows = sqlx::query(include_str!("sql/list_subscriptions.sql"))
+            .bind(None::<&str>)
+            .fetch_all(self.pool())
+            .await?;
         rows.iter().map(read_subscription).collect()
     }
 
     /// One subscription, or `None` when the id is not known.
     pub async fn subscription(&self, id: &str) -> Result<Option<Subscription>, Error> {
-        let row = sqlx::query(include_str!("sql/list_subscriptions.sql")).bind(id).fetch_optional(self.pool()).await?;
+        let row = sqlx::query(include_str!("sql/list_subscriptions.sql"))
+            .bind(id)
+            .fetch_optional(self.pool())
+            .await?;
         row.as_ref().map(read_subscription).transpose()
     }
 
@@ -121,11 +127,19 @@ impl Store {
     }
 
     /// Changes the status and forgets the errors of all lanes, so that the retry counter starts again.
-    pub async fn change_status_and_reset(&self, id: &str, from: Status, to: Status) -> Result<bool, Error> {
+    pub async fn change_status_and_reset(
+        &self,
+        id: &str,
+        from: Status,
+        to: Status,
+    ) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
         let changed = change_status(&mut transaction, id, from, to).await?;
         if changed {
-            sqlx::query(include_str!("sql/reset_error.sql")).bind(id).execute(&mut *transaction).await?;
+            sqlx::query(include_str!("sql/reset_error.sql"))
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
         }
         notify_control(&mut transaction).await?;
         transaction.commit().await?;
@@ -133,7 +147,14 @@ impl Store {
     }
 
     /// Same id, new bytes: takes over the module; new code resets the retry counter. `false`: the row had other bytes.
-    pub async fn swap_module(&self, id: &str, from: &Digest, to: &Digest, descriptor: &Descriptor, settings: &Settings) -> Result<bool, Error> {
+    pub async fn swap_module(
+        &self,
+        id: &str,
+        from: &Digest,
+        to: &Digest,
+        descriptor: &Descriptor,
+        settings: &Settings,
+    ) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
         let swapped = sqlx::query(include_str!("sql/swap_module.sql"))
             .bind(id)
@@ -146,7 +167,10 @@ impl Store {
             .rows_affected()
             > 0;
         if swapped && from != to {
-            sqlx::query(include_str!("sql/reset_error.sql")).bind(id).execute(&mut *transaction).await?;
+            sqlx::query(include_str!("sql/reset_error.sql"))
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
         }
         notify_control(&mut transaction).await?;
         transaction.commit().await?;
@@ -156,7 +180,10 @@ impl Store {
     /// Drops the schema of a subscription and its rows. Waits for the batches that are open on its lanes.
     pub async fn remove_subscription(&self, id: &str) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
-        sqlx::query(include_str!("sql/lock_lanes.sql")).bind(id).fetch_all(&mut *transaction).await?;
+        sqlx::query(include_str!("sql/lock_lanes.sql"))
+            .bind(id)
+            .fetch_all(&mut *transaction)
+            .await?;
         let removed = drop_subscription(&mut transaction, id).await?;
         transaction.commit().await?;
         Ok(removed)
@@ -164,11 +191,26 @@ impl Store {
 }
 
 /// The end of `remove` and `teardown`, inside the transaction that holds the lanes.
-pub(super) async fn drop_subscription(connection: &mut PgConnection, id: &str) -> Result<bool, Error> {
-    let removed = sqlx::query(include_str!("sql/delete_subscription.sql")).bind(id).execute(&mut *connection).await?.rows_affected() > 0;
+pub(super) async fn drop_subscription(
+    connection: &mut PgConnection,
+    id: &str,
+) -> Result<bool, Error> {
+    let removed = sqlx::query(include_str!("sql/delete_subscription.sql"))
+        .bind(id)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected()
+        > 0;
     if removed {
-        sqlx::query(sqlx::AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {} CASCADE", quote(id)))).execute(&mut *connection).await?;
-        sqlx::query(include_str!("sql/delete_unreferenced_modules.sql")).execute(&mut *connection).await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "DROP SCHEMA IF EXISTS {} CASCADE",
+            quote(id)
+        )))
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query(include_str!("sql/delete_unreferenced_modules.sql"))
+            .execute(&mut *connection)
+            .await?;
     }
     notify_control(connection).await?;
     Ok(removed)
@@ -176,15 +218,27 @@ pub(super) async fn drop_subscription(connection: &mut PgConnection, id: &str) -
 
 /// The schema is made once and must be ours: a schema that somebody else made is never written to.
 async fn create_schema(connection: &mut PgConnection, id: &str) -> Result<(), Error> {
-    let exists: bool = sqlx::query_scalar(include_str!("sql/schema_exists.sql")).bind(id).fetch_one(&mut *connection).await?;
+    let exists: bool = sqlx::query_scalar(include_str!("sql/schema_exists.sql"))
+        .bind(id)
+        .fetch_one(&mut *connection)
+        .await?;
     if exists {
-        return Err(Error::SchemaTaken { schema: id.to_owned() });
+        return Err(Error::SchemaTaken {
+            schema: id.to_owned(),
+        });
     }
-    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quote(id)))).execute(&mut *connection).await?;
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quote(id))))
+        .execute(&mut *connection)
+        .await?;
     Ok(())
 }
 
-pub(super) async fn change_status(connection: &mut PgConnection, id: &str, from: Status, to: Status) -> Result<bool, Error> {
+pub(super) async fn change_status(
+    connection: &mut PgConnection,
+    id: &str,
+    from: Status,
+    to: Status,
+) -> Result<bool, Error> {
     let changed = sqlx::query(include_str!("sql/change_status.sql"))
         .bind(id)
         .bind(from.name())
@@ -198,13 +252,16 @@ pub(super) async fn change_status(connection: &mut PgConnection, id: &str, from:
 
 /// "Look again", to every host, when the transaction commits.
 pub(super) async fn notify_control(connection: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query(include_str!("sql/notify_control.sql")).execute(connection).await?;
+    sqlx::query(include_str!("sql/notify_control.sql"))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 fn read_subscription(row: &PgRow) -> Result<Subscription, Error> {
     let id: String = row.try_get("id")?;
-    let sqlx::types::Json(descriptor) = row.try_get::<sqlx::types::Json<Descriptor>, _>("descriptor")?;
+    let sqlx::types::Json(descriptor) =
+        row.try_get::<sqlx::types::Json<Descriptor>, _>("descriptor")?;
     let sqlx::types::Json(settings) = row.try_get::<sqlx::types::Json<Settings>, _>("settings")?;
     let start_position: i64 = row.try_get("start_position")?;
     Ok(Subscription {
@@ -227,10 +284,15 @@ fn read_subscription(row: &PgRow) -> Result<Subscription, Error> {
 
 pub(super) fn read_status(row: &PgRow, id: &str) -> Result<Status, Error> {
     let (name, resume): (String, Option<String>) = (row.try_get("status")?, row.try_get("resume")?);
-    Status::from_parts(&name, resume.as_deref()).ok_or_else(|| Error::UnknownStatus { id: id.to_owned(), status: name })
+    Status::from_parts(&name, resume.as_deref()).ok_or_else(|| Error::UnknownStatus {
+        id: id.to_owned(),
+        status: name,
+    })
 }
 
 pub(super) fn read_digest(row: &PgRow, column: &str) -> Result<Digest, Error> {
     let bytes: Vec<u8> = row.try_get(column)?;
-    bytes.try_into().map_err(|_| Error::Database { source: sqlx::Error::Decode("a digest is 32 bytes".into()) })
+    bytes.try_into().map_err(|_| Error::Database {
+        source: sqlx::Error::Decode("a digest is 32 bytes".into()),
+    })
 }

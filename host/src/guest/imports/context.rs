@@ -7,22 +7,23 @@ use crate::guest::state::State;
 impl guest::context::Host for State {
     async fn subscriber_id(&mut self) -> wasmtime::Result<String> {
         self.count_host_call()?;
-        Ok(self.context.subscriber_id.clone())
+        Ok(self.context()?.subscriber_id.clone())
     }
 
     async fn attempt(&mut self) -> wasmtime::Result<u32> {
         self.count_host_call()?;
-        Ok(self.context.attempt)
+        Ok(self.context()?.attempt)
     }
 
     async fn live(&mut self) -> wasmtime::Result<bool> {
         self.count_host_call()?;
-        Ok(self.context.live)
+        Ok(self.context()?.live)
     }
 
     async fn retry_context(&mut self) -> wasmtime::Result<Option<String>> {
         self.count_host_call()?;
-        Ok(self.new_retry_context.clone().or_else(|| self.context.retry_context.clone()))
+        let earlier = self.context()?.retry_context.clone();
+        Ok(self.new_retry_context.clone().or(earlier))
     }
 
     async fn set_retry_context(&mut self, text: String) -> wasmtime::Result<()> {
@@ -42,7 +43,11 @@ impl guest::context::Host for State {
         Ok(None)
     }
 
-    async fn event_attribute(&mut self, _position: u64, _name: String) -> wasmtime::Result<Option<String>> {
+    async fn event_attribute(
+        &mut self,
+        _position: u64,
+        _name: String,
+    ) -> wasmtime::Result<Option<String>> {
         self.count_host_call()?;
         Ok(None)
     }
@@ -51,11 +56,16 @@ impl guest::context::Host for State {
 impl config::store::Host for State {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         self.count_host_call()?;
-        Ok(self.context.settings.get(&key).cloned())
+        Ok(self.context()?.settings.get(&key).cloned())
     }
 
     async fn get_all(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
         self.count_host_call()?;
-        Ok(self.context.settings.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+        Ok(self
+            .context()?
+            .settings
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
     }
 }

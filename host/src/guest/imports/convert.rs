@@ -34,16 +34,24 @@ pub fn descriptor_from_guest(found: guest::Descriptor) -> Result<Descriptor, Str
         guest::RunMode::FromBeginning => RunMode::FromBeginning,
         guest::RunMode::FromNow => RunMode::FromNow,
         guest::RunMode::Once => RunMode::Once,
-        guest::RunMode::FromPosition(position) => RunMode::FromPosition(
-            i64::try_from(position).map_err(|_| format!("the position {position} to start from is larger than any position"))?,
-        ),
+        guest::RunMode::FromPosition(position) => {
+            RunMode::FromPosition(i64::try_from(position).map_err(|_| {
+                format!("the position {position} to start from is larger than any position")
+            })?)
+        }
     };
     let default_group = crate::store::kind_text(kind);
     let descriptor = Descriptor {
         id: SubscriberId::parse(&found.id, kind).map_err(|error| error.to_string())?,
         kind,
         group: found.group.unwrap_or_else(|| default_group.to_owned()),
-        filter: Filter(found.filter.into_iter().map(clause).collect::<Result<_, _>>()?),
+        filter: Filter(
+            found
+                .filter
+                .into_iter()
+                .map(clause)
+                .collect::<Result<_, _>>()?,
+        ),
         run_mode,
         partition_by: found.partition_by,
         lanes: found.lanes,
@@ -58,7 +66,12 @@ pub fn descriptor_from_guest(found: guest::Descriptor) -> Result<Descriptor, Str
 }
 
 fn clause(clause: events::Clause) -> Result<Clause, String> {
-    let patterns = |texts: Vec<String>| texts.iter().map(|text| text.parse::<Pattern>().map_err(|error| error.to_string())).collect::<Result<_, _>>();
+    let patterns = |texts: Vec<String>| {
+        texts
+            .iter()
+            .map(|text| text.parse::<Pattern>().map_err(|error| error.to_string()))
+            .collect::<Result<_, _>>()
+    };
     Ok(Clause {
         types: patterns(clause.types)?,
         except_types: patterns(clause.except_types)?,
@@ -86,7 +99,10 @@ impl From<sql::Value> for Value {
             sql::Value::IntegerArray(items) => Value::IntegerArray(items),
             sql::Value::FloatArray(items) => Value::FloatArray(items),
             sql::Value::TextArray(items) => Value::TextArray(items),
-            sql::Value::Other(other) => Value::Other { type_name: other.type_name, text: other.text },
+            sql::Value::Other(other) => Value::Other {
+                type_name: other.type_name,
+                text: other.text,
+            },
         }
     }
 }
@@ -110,20 +126,28 @@ impl From<Value> for sql::Value {
             Value::IntegerArray(items) => sql::Value::IntegerArray(items),
             Value::FloatArray(items) => sql::Value::FloatArray(items),
             Value::TextArray(items) => sql::Value::TextArray(items),
-            Value::Other { type_name, text } => sql::Value::Other(sql::OtherValue { type_name, text }),
+            Value::Other { type_name, text } => {
+                sql::Value::Other(sql::OtherValue { type_name, text })
+            }
         }
     }
 }
 
 impl From<Column> for sql::Column {
     fn from(column: Column) -> sql::Column {
-        sql::Column { name: column.name, type_name: column.type_name }
+        sql::Column {
+            name: column.name,
+            type_name: column.type_name,
+        }
     }
 }
 
 impl From<RowSet> for sql::RowSet {
     fn from(set: RowSet) -> sql::RowSet {
-        sql::RowSet { columns: set.columns.into_iter().map(Into::into).collect(), rows: set.rows.into_iter().map(to_guest).collect() }
+        sql::RowSet {
+            columns: set.columns.into_iter().map(Into::into).collect(),
+            rows: set.rows.into_iter().map(to_guest).collect(),
+        }
     }
 }
 

@@ -16,22 +16,34 @@ impl Host for State {
         })
     }
 
-    async fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+    async fn log(
+        &mut self,
+        level: Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
         self.count_host_call()?;
-        let subscription = self.context.subscriber_id.as_str();
+        let subscription = self.context()?.subscriber_id.clone();
         match self.log_lines_left.checked_sub(1) {
             None => return Ok(()),
-            Some(0) => tracing::warn!(target: "guest", subscription, "the guest logs more than its limit in one batch; the rest is dropped"),
+            Some(0) => {
+                tracing::warn!(target: "guest", %subscription, "the guest logs more than its limit in one batch; the rest is dropped")
+            }
             Some(_) => {}
         }
-        let fields = fields.iter().take(32).map(|(name, value)| format!("{}={}", printable(name), printable(value))).collect::<Vec<_>>().join(" ");
+        let fields = fields
+            .iter()
+            .take(32)
+            .map(|(name, value)| format!("{}={}", printable(name), printable(value)))
+            .collect::<Vec<_>>()
+            .join(" ");
         let message = printable(&message);
         match level {
-            Level::Trace => tracing::trace!(target: "guest", subscription, fields, "{message}"),
-            Level::Debug => tracing::debug!(target: "guest", subscription, fields, "{message}"),
-            Level::Info => tracing::info!(target: "guest", subscription, fields, "{message}"),
-            Level::Warn => tracing::warn!(target: "guest", subscription, fields, "{message}"),
-            Level::Error => tracing::error!(target: "guest", subscription, fields, "{message}"),
+            Level::Trace => tracing::trace!(target: "guest", %subscription, fields, "{message}"),
+            Level::Debug => tracing::debug!(target: "guest", %subscription, fields, "{message}"),
+            Level::Info => tracing::info!(target: "guest", %subscription, fields, "{message}"),
+            Level::Warn => tracing::warn!(target: "guest", %subscription, fields, "{message}"),
+            Level::Error => tracing::error!(target: "guest", %subscription, fields, "{message}"),
         }
         self.log_lines_left = self.log_lines_left.saturating_sub(1);
         Ok(())
@@ -44,5 +56,14 @@ fn printable(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].chars().map(|character| if character.is_control() { '\u{FFFD}' } else { character }).collect()
+    text[..end]
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                '\u{FFFD}'
+            } else {
+                character
+            }
+        })
+        .collect()
 }

@@ -1,8 +1,8 @@
 //! Values in PostgreSQL's binary format, encoded for the type that the server inferred for a parameter.
 
+use sqlx::TypeInfo as _;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgTypeInfo, PgTypeKind};
-use sqlx::{Type as _, TypeInfo as _};
 
 use super::{Value, numeric};
 
@@ -68,11 +68,15 @@ pub fn encode(value: &Value, info: &PgTypeInfo) -> Result<Option<Vec<u8>>, Strin
             oid::FLOAT4 => (*number as f32).to_be_bytes().to_vec(),
             _ => return Err(misfit()),
         },
-        Value::Text(text) | Value::Json(text) | Value::Uuid(text) | Value::Numeric(text) | Value::Other { text, .. } => {
-            encode_text(text, wire_oid(info)).ok_or_else(misfit)?
-        }
+        Value::Text(text)
+        | Value::Json(text)
+        | Value::Uuid(text)
+        | Value::Numeric(text)
+        | Value::Other { text, .. } => encode_text(text, wire_oid(info)).ok_or_else(misfit)?,
         Value::Bytes(bytes) if wire_oid(info) == oid::BYTEA => bytes.clone(),
-        Value::Date(days) if wire_oid(info) == oid::DATE => days.saturating_sub(EPOCH_DAYS).to_be_bytes().to_vec(),
+        Value::Date(days) if wire_oid(info) == oid::DATE => {
+            days.saturating_sub(EPOCH_DAYS).to_be_bytes().to_vec()
+        }
         Value::Timestamp(micros) | Value::Timestamptz(micros)
             if matches!(wire_oid(info), oid::TIMESTAMP | oid::TIMESTAMPTZ) =>
         {
@@ -88,11 +92,16 @@ pub fn encode(value: &Value, info: &PgTypeInfo) -> Result<Option<Vec<u8>>, Strin
                 oid::INT2_ARRAY => oid::INT2,
                 _ => return Err(misfit()),
             };
-            encode_array(element, items, |number| encode_integer(*number, element)).ok_or_else(misfit)?
+            encode_array(element, items, |number| encode_integer(*number, element))
+                .ok_or_else(misfit)?
         }
         Value::FloatArray(items) => match wire_oid(info) {
-            oid::FLOAT8_ARRAY => encode_array(oid::FLOAT8, items, |number| Some(number.to_be_bytes().to_vec())),
-            oid::FLOAT4_ARRAY => encode_array(oid::FLOAT4, items, |number| Some((*number as f32).to_be_bytes().to_vec())),
+            oid::FLOAT8_ARRAY => encode_array(oid::FLOAT8, items, |number| {
+                Some(number.to_be_bytes().to_vec())
+            }),
+            oid::FLOAT4_ARRAY => encode_array(oid::FLOAT4, items, |number| {
+                Some((*number as f32).to_be_bytes().to_vec())
+            }),
             _ => None,
         }
         .ok_or_else(misfit)?,
@@ -102,7 +111,8 @@ pub fn encode(value: &Value, info: &PgTypeInfo) -> Result<Option<Vec<u8>>, Strin
                 oid::VARCHAR_ARRAY => oid::VARCHAR,
                 _ => return Err(misfit()),
             };
-            encode_array(element, items, |text| Some(text.clone().into_bytes())).ok_or_else(misfit)?
+            encode_array(element, items, |text| Some(text.clone().into_bytes()))
+                .ok_or_else(misfit)?
         }
         _ => return Err(misfit()),
     };
@@ -122,7 +132,9 @@ fn encode_integer(number: i64, oid: u32) -> Option<Vec<u8>> {
 
 fn encode_text(text: &str, oid: u32) -> Option<Vec<u8>> {
     Some(match oid {
-        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN | oid::JSON => text.as_bytes().to_vec(),
+        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN | oid::JSON => {
+            text.as_bytes().to_vec()
+        }
         oid::JSONB => [&[1], text.as_bytes()].concat(),
         oid::UUID => uuid::Uuid::parse_str(text).ok()?.as_bytes().to_vec(),
         oid::NUMERIC => numeric::encode(text)?,
@@ -130,7 +142,11 @@ fn encode_text(text: &str, oid: u32) -> Option<Vec<u8>> {
     })
 }
 
-fn encode_array<T>(element: u32, items: &[Option<T>], encode: impl Fn(&T) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+fn encode_array<T>(
+    element: u32,
+    items: &[Option<T>],
+    encode: impl Fn(&T) -> Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.extend(i32::from(!items.is_empty()).to_be_bytes());
     bytes.extend(i32::from(items.iter().any(Option::is_none)).to_be_bytes());
@@ -155,40 +171,87 @@ fn encode_array<T>(element: u32, items: &[Option<T>], encode: impl Fn(&T) -> Opt
 
 /// Reads a column of a result. The error names the type and the way round.
 pub fn decode(bytes: Option<&[u8]>, info: &PgTypeInfo) -> Result<Value, String> {
-    let Some(bytes) = bytes else { return Ok(Value::Null) };
+    let Some(bytes) = bytes else {
+        return Ok(Value::Null);
+    };
     let unsupported = || {
-        format!("results of type {} cannot be handed to a guest; select the column as text: column::text", info.name())
+        format!(
+            "results of type {} cannot be handed to a guest; select the column as text: column::text",
+            info.name()
+        )
     };
     Ok(match wire_oid(info) {
         oid::BOOL => Value::Boolean(bytes.first() == Some(&1)),
-        number @ (oid::INT2 | oid::INT4 | oid::INT8) => Value::Integer(decode_integer(bytes, number).ok_or_else(unsupported)?),
-        number @ (oid::FLOAT4 | oid::FLOAT8) => Value::Float(decode_float(bytes, number).ok_or_else(unsupported)?),
-        _ if matches!(info.kind(), PgTypeKind::Enum(_)) => {
-            Value::Other { type_name: info.name().to_owned(), text: utf8(bytes)? }
+        number @ (oid::INT2 | oid::INT4 | oid::INT8) => {
+            Value::Integer(decode_integer(bytes, number).ok_or_else(unsupported)?)
         }
-        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN => Value::Text(utf8(bytes)?),
+        number @ (oid::FLOAT4 | oid::FLOAT8) => {
+            Value::Float(decode_float(bytes, number).ok_or_else(unsupported)?)
+        }
+        _ if matches!(info.kind(), PgTypeKind::Enum(_)) => Value::Other {
+            type_name: info.name().to_owned(),
+            text: utf8(bytes)?,
+        },
+        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN => {
+            Value::Text(utf8(bytes)?)
+        }
         oid::JSON => Value::Json(utf8(bytes)?),
         oid::JSONB => Value::Json(utf8(bytes.get(1..).unwrap_or_default())?),
         oid::BYTEA => Value::Bytes(bytes.to_vec()),
-        oid::UUID => Value::Uuid(uuid::Uuid::from_slice(bytes).map_err(|_| unsupported())?.to_string()),
+        oid::UUID => Value::Uuid(
+            uuid::Uuid::from_slice(bytes)
+                .map_err(|_| unsupported())?
+                .to_string(),
+        ),
         oid::NUMERIC => Value::Numeric(numeric::decode(bytes).ok_or_else(unsupported)?),
-        oid::DATE => Value::Date(be_i32(bytes).ok_or_else(unsupported)?.saturating_add(EPOCH_DAYS)),
-        oid::TIMESTAMP => Value::Timestamp(be_i64(bytes).ok_or_else(unsupported)?.saturating_add(EPOCH_MICROS)),
-        oid::TIMESTAMPTZ => Value::Timestamptz(be_i64(bytes).ok_or_else(unsupported)?.saturating_add(EPOCH_MICROS)),
-        oid::BOOL_ARRAY => Value::BooleanArray(decode_array(bytes, |item| Some(item == [1])).ok_or_else(unsupported)?),
-        oid::INT2_ARRAY => Value::IntegerArray(decode_array(bytes, |item| decode_integer(item, oid::INT2)).ok_or_else(unsupported)?),
-        oid::INT4_ARRAY => Value::IntegerArray(decode_array(bytes, |item| decode_integer(item, oid::INT4)).ok_or_else(unsupported)?),
-        oid::INT8_ARRAY => Value::IntegerArray(decode_array(bytes, |item| decode_integer(item, oid::INT8)).ok_or_else(unsupported)?),
-        oid::FLOAT4_ARRAY => Value::FloatArray(decode_array(bytes, |item| decode_float(item, oid::FLOAT4)).ok_or_else(unsupported)?),
-        oid::FLOAT8_ARRAY => Value::FloatArray(decode_array(bytes, |item| decode_float(item, oid::FLOAT8)).ok_or_else(unsupported)?),
-        oid::TEXT_ARRAY | oid::VARCHAR_ARRAY => Value::TextArray(decode_array(bytes, |item| utf8(item).ok()).ok_or_else(unsupported)?),
-        _ if *info == <() as sqlx::Type<sqlx::Postgres>>::type_info() || <() as sqlx::Type<sqlx::Postgres>>::compatible(info) => Value::Null,
+        oid::DATE => Value::Date(
+            be_i32(bytes)
+                .ok_or_else(unsupported)?
+                .saturating_add(EPOCH_DAYS),
+        ),
+        oid::TIMESTAMP => Value::Timestamp(
+            be_i64(bytes)
+                .ok_or_else(unsupported)?
+                .saturating_add(EPOCH_MICROS),
+        ),
+        oid::TIMESTAMPTZ => Value::Timestamptz(
+            be_i64(bytes)
+                .ok_or_else(unsupported)?
+                .saturating_add(EPOCH_MICROS),
+        ),
+        oid::BOOL_ARRAY => Value::BooleanArray(
+            decode_array(bytes, |item| Some(item == [1])).ok_or_else(unsupported)?,
+        ),
+        oid::INT2_ARRAY => Value::IntegerArray(
+            decode_array(bytes, |item| decode_integer(item, oid::INT2)).ok_or_else(unsupported)?,
+        ),
+        oid::INT4_ARRAY => Value::IntegerArray(
+            decode_array(bytes, |item| decode_integer(item, oid::INT4)).ok_or_else(unsupported)?,
+        ),
+        oid::INT8_ARRAY => Value::IntegerArray(
+            decode_array(bytes, |item| decode_integer(item, oid::INT8)).ok_or_else(unsupported)?,
+        ),
+        oid::FLOAT4_ARRAY => Value::FloatArray(
+            decode_array(bytes, |item| decode_float(item, oid::FLOAT4)).ok_or_else(unsupported)?,
+        ),
+        oid::FLOAT8_ARRAY => Value::FloatArray(
+            decode_array(bytes, |item| decode_float(item, oid::FLOAT8)).ok_or_else(unsupported)?,
+        ),
+        oid::TEXT_ARRAY | oid::VARCHAR_ARRAY => {
+            Value::TextArray(decode_array(bytes, |item| utf8(item).ok()).ok_or_else(unsupported)?)
+        }
+        _ if *info == <() as sqlx::Type<sqlx::Postgres>>::type_info()
+            || <() as sqlx::Type<sqlx::Postgres>>::compatible(info) =>
+        {
+            Value::Null
+        }
         _ => return Err(unsupported()),
     })
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, String> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| "the server sent text that is not UTF-8".to_owned())
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| "the server sent text that is not UTF-8".to_owned())
 }
 
 fn be_i32(bytes: &[u8]) -> Option<i32> {

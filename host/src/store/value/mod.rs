@@ -31,7 +31,10 @@ pub enum Value {
     FloatArray(Vec<Option<f64>>),
     TextArray(Vec<Option<String>>),
     /// Any further type, in PostgreSQL's own text form.
-    Other { type_name: String, text: String },
+    Other {
+        type_name: String,
+        text: String,
+    },
 }
 
 impl Value {

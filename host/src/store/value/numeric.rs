@@ -25,8 +25,12 @@ pub fn encode(text: &str) -> Option<Vec<u8>> {
         None => (POSITIVE, text.trim().trim_start_matches('+')),
     };
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let all_digits = whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
-    if !all_digits || whole.len() + fraction.len() == 0 || whole.len() + fraction.len() > MAX_DIGITS {
+    let all_digits = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .all(|byte| byte.is_ascii_digit());
+    if !all_digits || whole.len() + fraction.len() == 0 || whole.len() + fraction.len() > MAX_DIGITS
+    {
         return None;
     }
     // Groups of four, aligned at the point.
@@ -34,25 +38,61 @@ pub fn encode(text: &str) -> Option<Vec<u8>> {
     let groups_before = digits.len() / 4;
     digits.push_str(fraction);
     digits.push_str(&"0".repeat((4 - fraction.len() % 4) % 4));
-    let groups: Vec<u16> = digits.as_bytes().chunks(4).map(|four| four.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))).collect();
+    let groups: Vec<u16> = digits
+        .as_bytes()
+        .chunks(4)
+        .map(|four| {
+            four.iter()
+                .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))
+        })
+        .collect();
     let leading = groups.iter().take_while(|group| **group == 0).count();
-    let trailing = groups[leading..].iter().rev().take_while(|group| **group == 0).count();
+    let trailing = groups[leading..]
+        .iter()
+        .rev()
+        .take_while(|group| **group == 0)
+        .count();
     let kept = &groups[leading..groups.len() - trailing];
-    let weight = if kept.is_empty() { 0 } else { i16::try_from(groups_before as i64 - 1 - leading as i64).ok()? };
+    let weight = if kept.is_empty() {
+        0
+    } else {
+        i16::try_from(groups_before as i64 - 1 - leading as i64).ok()?
+    };
     let sign = if kept.is_empty() { POSITIVE } else { sign };
-    let mut bytes = header(u16::try_from(kept.len()).ok()?, weight, sign, u16::try_from(fraction.len()).ok()?);
-    kept.iter().for_each(|group| bytes.extend(group.to_be_bytes()));
+    let mut bytes = header(
+        u16::try_from(kept.len()).ok()?,
+        weight,
+        sign,
+        u16::try_from(fraction.len()).ok()?,
+    );
+    kept.iter()
+        .for_each(|group| bytes.extend(group.to_be_bytes()));
     Some(bytes)
 }
 
 fn header(groups: u16, weight: i16, sign: u16, scale: u16) -> Vec<u8> {
-    [groups.to_be_bytes(), weight.to_be_bytes(), sign.to_be_bytes(), scale.to_be_bytes()].concat()
+    [
+        groups.to_be_bytes(),
+        weight.to_be_bytes(),
+        sign.to_be_bytes(),
+        scale.to_be_bytes(),
+    ]
+    .concat()
 }
 
 /// The decimal text of a binary numeric, with as many digits behind the point as its scale says.
 pub fn decode(bytes: &[u8]) -> Option<String> {
-    let field = |index: usize| Some(u16::from_be_bytes(bytes.get(index * 2..index * 2 + 2)?.try_into().ok()?));
-    let (count, weight, sign, scale) = (field(0)?, field(1)? as i16, field(2)?, usize::from(field(3)?));
+    let field = |index: usize| {
+        Some(u16::from_be_bytes(
+            bytes.get(index * 2..index * 2 + 2)?.try_into().ok()?,
+        ))
+    };
+    let (count, weight, sign, scale) = (
+        field(0)?,
+        field(1)? as i16,
+        field(2)?,
+        usize::from(field(3)?),
+    );
     match sign {
         NAN => return Some("NaN".to_owned()),
         INFINITY => return Some("Infinity".to_owned()),
@@ -71,7 +111,11 @@ pub fn decode(bytes: &[u8]) -> Option<String> {
         text.push_str(&format!("{:04}", group(place)?));
     }
     let whole = text.trim_start_matches('0');
-    let mut result = if sign == NEGATIVE { "-".to_owned() } else { String::new() };
+    let mut result = if sign == NEGATIVE {
+        "-".to_owned()
+    } else {
+        String::new()
+    };
     result.push_str(if whole.is_empty() { "0" } else { whole });
     if scale > 0 {
         let mut fraction = String::new();
@@ -91,7 +135,21 @@ mod tests {
 
     #[test]
     fn keeps_scale_and_sign() {
-        for text in ["0", "1", "-1", "0.00", "10000", "99999999", "-12.50", "0.0001", "0.00001", "123456789.000000001", "NaN", "Infinity", "-Infinity"] {
+        for text in [
+            "0",
+            "1",
+            "-1",
+            "0.00",
+            "10000",
+            "99999999",
+            "-12.50",
+            "0.0001",
+            "0.00001",
+            "123456789.000000001",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+        ] {
             assert_eq!(decode(&encode(text).expect(text)).as_deref(), Some(text));
         }
         assert_eq!(encode("one"), None);

@@ -11,7 +11,11 @@ pub fn to_text(value: &Value) -> Result<Option<String>, String> {
         Value::Boolean(flag) => flag.to_string(),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => float(*number),
-        Value::Text(text) | Value::Numeric(text) | Value::Json(text) | Value::Uuid(text) | Value::Other { text, .. } => {
+        Value::Text(text)
+        | Value::Numeric(text)
+        | Value::Json(text)
+        | Value::Uuid(text)
+        | Value::Other { text, .. } => {
             if text.contains('\0') {
                 return Err("text must not contain the character NUL".to_owned());
             }
@@ -40,22 +44,39 @@ fn float(number: f64) -> String {
 fn date(days: i32) -> Result<String, String> {
     let date = OffsetDateTime::UNIX_EPOCH
         .checked_add(Duration::days(days.into()))
-        .ok_or_else(|| format!("the date {days} days from 1970-01-01 is outside years -9999 to 9999"))?
+        .ok_or_else(|| {
+            format!("the date {days} days from 1970-01-01 is outside years -9999 to 9999")
+        })?
         .date();
-    Ok(format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day()))
+    Ok(format!(
+        "{:04}-{:02}-{:02}",
+        date.year(),
+        u8::from(date.month()),
+        date.day()
+    ))
 }
 
 fn timestamp(micros: i64) -> Result<String, String> {
     let at = OffsetDateTime::UNIX_EPOCH
         .checked_add(Duration::microseconds(micros))
-        .ok_or_else(|| format!("the time {micros} microseconds from 1970-01-01 is outside years -9999 to 9999"))?;
+        .ok_or_else(|| {
+            format!("the time {micros} microseconds from 1970-01-01 is outside years -9999 to 9999")
+        })?;
     let (hour, minute, second, micro) = at.to_hms_micro();
     let date = at.date();
-    Ok(format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02}.{micro:06}", date.year(), u8::from(date.month()), date.day()))
+    Ok(format!(
+        "{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02}.{micro:06}",
+        date.year(),
+        u8::from(date.month()),
+        date.day()
+    ))
 }
 
 fn array<T>(items: &[Option<T>], text: impl Fn(&T) -> String) -> String {
-    let parts: Vec<String> = items.iter().map(|item| item.as_ref().map_or_else(|| "NULL".to_owned(), &text)).collect();
+    let parts: Vec<String> = items
+        .iter()
+        .map(|item| item.as_ref().map_or_else(|| "NULL".to_owned(), &text))
+        .collect();
     format!("{{{}}}", parts.join(","))
 }
 
@@ -71,14 +92,18 @@ pub fn select_as_text(column: &str, type_name: &str) -> String {
         }
         "date" => format!("({column} - pg_catalog.date('1970-01-01'))::pg_catalog.text"),
         "bytea" => format!("pg_catalog.encode({column}, 'hex')"),
-        _ if type_name.ends_with("[]") => format!("pg_catalog.array_to_json({column})::pg_catalog.text"),
+        _ if type_name.ends_with("[]") => {
+            format!("pg_catalog.array_to_json({column})::pg_catalog.text")
+        }
         _ => format!("{column}::pg_catalog.text"),
     }
 }
 
 /// Reads what [`select_as_text`] selected.
 pub fn from_text(text: Option<&str>, type_name: &str) -> Result<Value, String> {
-    let Some(text) = text else { return Ok(Value::Null) };
+    let Some(text) = text else {
+        return Ok(Value::Null);
+    };
     let unreadable = |_| format!("the server sent `{text}` for a column of type {type_name}");
     let unreadable_float = |_| format!("the server sent `{text}` for a column of type {type_name}");
     let unreadable_json = |_| format!("the server sent `{text}` for a column of type {type_name}");
@@ -87,7 +112,10 @@ pub fn from_text(text: Option<&str>, type_name: &str) -> Result<Value, String> {
         "smallint" | "integer" | "bigint" => Value::Integer(text.parse().map_err(unreadable)?),
         "real" | "double precision" => Value::Float(text.parse().map_err(unreadable_float)?),
         "text" | "character varying" | "character" => Value::Text(text.to_owned()),
-        "bytea" => Value::Bytes(hex::decode(text).map_err(|_| format!("the server sent `{text}` for a column of type bytea"))?),
+        "bytea" => Value::Bytes(
+            hex::decode(text)
+                .map_err(|_| format!("the server sent `{text}` for a column of type bytea"))?,
+        ),
         "numeric" => Value::Numeric(text.to_owned()),
         "json" | "jsonb" => Value::Json(text.to_owned()),
         "uuid" => Value::Uuid(text.to_owned()),
@@ -95,9 +123,18 @@ pub fn from_text(text: Option<&str>, type_name: &str) -> Result<Value, String> {
         "timestamp without time zone" => Value::Timestamp(text.parse().map_err(unreadable)?),
         "timestamp with time zone" => Value::Timestamptz(text.parse().map_err(unreadable)?),
         "boolean[]" => Value::BooleanArray(serde_json::from_str(text).map_err(unreadable_json)?),
-        "smallint[]" | "integer[]" | "bigint[]" => Value::IntegerArray(serde_json::from_str(text).map_err(unreadable_json)?),
-        "real[]" | "double precision[]" => Value::FloatArray(serde_json::from_str(text).map_err(unreadable_json)?),
-        "text[]" | "character varying[]" => Value::TextArray(serde_json::from_str(text).map_err(unreadable_json)?),
-        other => Value::Other { type_name: other.to_owned(), text: text.to_owned() },
+        "smallint[]" | "integer[]" | "bigint[]" => {
+            Value::IntegerArray(serde_json::from_str(text).map_err(unreadable_json)?)
+        }
+        "real[]" | "double precision[]" => {
+            Value::FloatArray(serde_json::from_str(text).map_err(unreadable_json)?)
+        }
+        "text[]" | "character varying[]" => {
+            Value::TextArray(serde_json::from_str(text).map_err(unreadable_json)?)
+        }
+        other => Value::Other {
+            type_name: other.to_owned(),
+            text: text.to_owned(),
+        },
     })
 }
