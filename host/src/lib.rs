@@ -1,3 +1,4 @@
 //! Projectionist as a library: an event log in PostgreSQL, and projectors and processors that are WebAssembly components.
 
+pub mod embedded;
 pub mod store;

@@ -4,7 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("the database URL cannot be read; it looks like postgres://user:password@host:5432/database")]
+    #[error(
+        "the database URL cannot be read; it looks like postgres://user:password@host:5432/database"
+    )]
     BadUrl { source: sqlx::Error },
     #[error("no connection to the database; check that it runs and that the URL names it")]
     Connect { source: sqlx::Error },

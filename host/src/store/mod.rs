@@ -30,7 +30,9 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::raw_sql("SET timezone = 'UTC'; SET search_path = pg_catalog").execute(connection).await?;
+                    sqlx::raw_sql("SET timezone = 'UTC'; SET search_path = pg_catalog")
+                        .execute(connection)
+                        .await?;
                     Ok(())
                 })
             })
@@ -47,6 +49,9 @@ impl Store {
 
     /// Creates or updates the schema `projectionist`.
     pub async fn migrate(&self) -> Result<(), Error> {
-        sqlx::migrate!("../migrations").run(&self.pool).await.map_err(|source| Error::Migrate { source })
+        sqlx::migrate!("../migrations")
+            .run(&self.pool)
+            .await
+            .map_err(|source| Error::Migrate { source })
     }
 }
