@@ -5,6 +5,7 @@ use crate::failure::{Failure, Result};
 use crate::message::Message;
 use crate::time::{Date, Timestamp};
 use serde::de::DeserializeOwned;
+use std::fmt;
 use std::ops::Deref;
 
 /// The event's data, read as `T`.
@@ -62,6 +63,12 @@ impl StreamId {
         stream.strip_prefix(prefix).ok_or_else(|| {
             Failure::retry(0, format!("stream `{stream}` does not begin with `{prefix}`; narrow the filter to `{prefix}*`"))
         })
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
     }
 }
 
