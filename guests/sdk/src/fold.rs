@@ -35,7 +35,9 @@ impl<S: InChunk, T: Default + 'static> Extract<S> for Fold<T> {
 
 /// What the handlers of one call share: one value per type.
 #[derive(Clone, Default)]
-pub struct Chunk(Rc<RefCell<Vec<(TypeId, Rc<dyn Any>)>>>);
+pub struct Chunk(Rc<RefCell<States>>);
+
+type States = Vec<(TypeId, Rc<dyn Any>)>;
 
 impl Chunk {
     fn state<T: Default + 'static>(&self) -> Rc<RefCell<T>> {

@@ -24,4 +24,5 @@ impl exports::somebody::other::greeter::Guest for Polite {
     }
 }
 
+#[cfg(target_arch = "wasm32")]
 export!(Polite);
