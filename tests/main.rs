@@ -2,3 +2,4 @@
 
 mod embedded;
 mod support;
+mod support_check;
