@@ -2,4 +2,3 @@
 
 mod embedded;
 mod support;
-mod support_check;

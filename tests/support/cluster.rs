@@ -56,8 +56,8 @@ async fn start() -> Server {
 
 async fn start_private() -> Server {
     let place = enterable_directory().keep();
-    copy_prepared(&place.join("data")).await;
     let remover = remove_at_exit(&place);
+    copy_prepared(&place.join("data")).await;
     let cluster = Cluster::acquire(options(&place))
         .await
         .unwrap_or_else(|failure| panic!("{failure}"));

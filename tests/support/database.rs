@@ -186,3 +186,44 @@ pub fn template_name() -> &'static str {
         )
     })
 }
+
+#[tokio::test]
+async fn each_test_has_a_database_of_its_own() {
+    let (one, other) = (TestDatabase::new().await, TestDatabase::new().await);
+    sqlx::raw_sql("CREATE TABLE public.only_here ()")
+        .execute(one.pool())
+        .await
+        .expect("created");
+    let there: Option<String> = sqlx::query_scalar("SELECT to_regclass('public.only_here')::text")
+        .fetch_one(other.pool())
+        .await
+        .expect("an answer");
+    assert_eq!(there, None);
+    sqlx::raw_sql("SELECT FROM projectionist.events")
+        .execute(other.pool())
+        .await
+        .expect("migrated");
+}
+
+#[tokio::test]
+async fn a_test_database_goes_with_everything_in_it() {
+    let database = TestDatabase::new().await;
+    let name = database.name.clone();
+    let mut prepared = database.connect().await;
+    let prepare = "BEGIN; CREATE TABLE public.t (); PREPARE TRANSACTION 'left behind'";
+    sqlx::raw_sql(prepare)
+        .execute(&mut prepared)
+        .await
+        .expect("prepared");
+    drop(database);
+    let mut admin = PgConnection::connect(&server().await.url_of("postgres"))
+        .await
+        .expect("a connection");
+    let there: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(name)
+            .fetch_one(&mut admin)
+            .await
+            .expect("an answer");
+    assert!(!there);
+}

@@ -85,3 +85,9 @@ fn check_target() {
         "the target {TARGET} is missing, so no guest can be built; run: rustup target add {TARGET}"
     );
 }
+
+#[test]
+fn guests_are_found_by_name() {
+    assert!(path("applications").is_file());
+    assert!(path("traps_in_handle").is_file());
+}

@@ -1,13 +1,48 @@
 //! Floor 1: everything that speaks to PostgreSQL. One statement a file, in `sql/`.
 
+mod admission;
+pub mod append;
+mod batch;
 mod error;
+mod events;
+mod filter;
+mod guest_error;
+mod hosts;
+mod lanes;
+mod leased;
+mod modules;
+mod new_event;
+mod rows;
+mod source;
+mod statement;
+mod streams;
+mod subscriptions;
+pub mod value;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use admission::MAX_STATEMENT_BYTES;
+pub use append::{Appended, ExpectedVersion};
+pub use batch::{Batch, Durability, Grant, LaneState, Opening, Outcome, PendingAppend};
 pub use error::Error;
+pub use events::{Page, ReadLimit, RecordedEvent};
+pub use filter::ReadFilter;
+pub use guest_error::GuestError;
+pub use hosts::{HOST_LIFETIME, HostFile, HostRow};
+pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
+pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
+pub use source::EventSource;
+pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
+pub use subscriptions::{
+    Digest, NewSubscription, Settings, Subscription, kind_text, run_mode_text,
+};
+pub use value::Value;
+
+use admission::Admission;
 
 /// Connections that one host or command keeps open at most, unless told otherwise.
 pub const DEFAULT_CONNECTIONS: u32 = 20;
@@ -19,6 +54,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    source: Arc<EventSource>,
+    admission: Admission,
 }
 
 impl Store {
@@ -39,7 +76,11 @@ impl Store {
             .connect_with(options.application_name("projectionist"))
             .await
             .map_err(|source| Error::Connect { source })?;
-        Ok(Store { pool })
+        Ok(Store {
+            pool,
+            source: Arc::new(EventSource::built_in()),
+            admission: Admission::default(),
+        })
     }
 
     /// The pool behind this handle, for the modules of this floor and for tests.
@@ -47,11 +88,46 @@ impl Store {
         &self.pool
     }
 
+    /// Where events are read from.
+    pub fn source(&self) -> &EventSource {
+        &self.source
+    }
+
     /// Creates or updates the schema `projectionist`.
     pub async fn migrate(&self) -> Result<(), Error> {
-        sqlx::migrate!("../migrations")
+        let mut migrator = sqlx::migrate!("../migrations");
+        // The record of what was done is in the same schema. Its plain name would land in the first of search_path.
+        migrator.dangerous_set_table_name("projectionist.migrations");
+        migrator.create_schema("projectionist");
+        migrator
             .run(&self.pool)
             .await
             .map_err(|source| Error::Migrate { source })
     }
+
+    fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Ends a backend of ours whose statement nobody waits for any more. In the background; a failure leaves it to the
+    /// statement's own time-out.
+    fn terminate(&self, backend: i32) {
+        let pool = self.pool.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
+                    .bind(backend)
+                    .execute(&pool)
+                    .await;
+                if let Err(error) = ended {
+                    tracing::debug!(%error, backend, "an abandoned statement could not be ended");
+                }
+            });
+        }
+    }
+}
+
+/// An identifier, quoted for SQL.
+pub(crate) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
 }
