@@ -1,4 +1,5 @@
 //! Projectionist as a library: an event log in PostgreSQL, and projectors and processors that are WebAssembly components.
 
+pub mod embedded;
 pub mod guest;
 pub mod store;

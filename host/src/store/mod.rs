@@ -93,7 +93,11 @@ impl Store {
 
     /// Creates or updates the schema `projectionist`.
     pub async fn migrate(&self) -> Result<(), Error> {
-        sqlx::migrate!("../migrations")
+        let mut migrator = sqlx::migrate!("../migrations");
+        // The record of what was done is in the same schema. Its plain name would land in the first of search_path.
+        migrator.dangerous_set_table_name("projectionist.migrations");
+        migrator.create_schema("projectionist");
+        migrator
             .run(&self.pool)
             .await
             .map_err(|source| Error::Migrate { source })
