@@ -1,5 +1,7 @@
 //! What can go wrong on floor 1, in the terms a caller can act on.
 
+use sqlx::postgres::PgDatabaseError;
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,9 +12,56 @@ pub enum Error {
     Connect { source: sqlx::Error },
     #[error("the database could not be migrated")]
     Migrate { source: sqlx::migrate::MigrateError },
+    #[error("the database has no event log of this version; run `projectionist migrate`")]
+    NotMigrated { source: sqlx::Error },
+    /// The stream is at another version than the appender expected (PJ001). Read it again and decide again.
+    #[error("{message}")]
+    WrongVersion { message: String },
+    /// The id belongs to an event of another stream or type (PJ002).
+    #[error("{message}")]
+    IdTaken { message: String },
+    /// Events never change (PJ003).
+    #[error("{message}")]
+    Immutable { message: String },
+    /// What was given is not an event (PJ004).
+    #[error("{message}")]
+    BadEvent { message: String },
+    #[error("an event could not be written as JSON")]
+    Encode { source: serde_json::Error },
     #[error("the database refused a statement")]
     Database {
         #[from]
         source: sqlx::Error,
     },
+}
+
+impl Error {
+    /// Sorts what the database answered to a statement on the log.
+    pub fn from_statement(source: sqlx::Error) -> Error {
+        let Some(refusal) = source.as_database_error() else {
+            return Error::Database { source };
+        };
+        let message = refusal.message().to_owned();
+        match refusal.code().as_deref() {
+            Some("PJ001") => Error::WrongVersion { message },
+            Some("PJ002") => Error::IdTaken { message },
+            Some("PJ003") => Error::Immutable { message },
+            Some("PJ004") => Error::BadEvent { message },
+            // No schema, no table, no function.
+            Some("3F000" | "42P01" | "42883") => Error::NotMigrated { source },
+            // Given to another stream at the same moment, so that `append` could not see it in time.
+            Some("23505") if refusal.constraint() == Some("events_id_is_unique") => Error::IdTaken { message },
+            _ => Error::Database { source },
+        }
+    }
+
+    /// What the database advises, where it does.
+    pub fn database_hint(&self) -> Option<&str> {
+        match self {
+            Error::Database { source } | Error::Connect { source } | Error::NotMigrated { source } => {
+                source.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.hint()
+            }
+            _ => None,
+        }
+    }
 }

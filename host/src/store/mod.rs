@@ -1,13 +1,27 @@
 //! Floor 1: everything that speaks to PostgreSQL. One statement a file, in `sql/`.
 
+pub mod append;
+mod copy_format;
 mod error;
+mod events;
+mod filter;
+mod import;
+mod new_event;
+mod source;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use append::{Appended, ExpectedVersion};
 pub use error::Error;
+pub use events::{Page, ReadLimit, RecordedEvent};
+pub use filter::ReadFilter;
+pub use import::{ImportLine, Importer, Written};
+pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
+pub use source::EventSource;
 
 /// Connections that one host or command keeps open at most, unless told otherwise.
 pub const DEFAULT_CONNECTIONS: u32 = 20;
@@ -19,6 +33,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    source: Arc<EventSource>,
 }
 
 impl Store {
@@ -37,12 +52,17 @@ impl Store {
             .connect_with(options.application_name("projectionist"))
             .await
             .map_err(|source| Error::Connect { source })?;
-        Ok(Store { pool })
+        Ok(Store { pool, source: Arc::new(EventSource::built_in()) })
     }
 
     /// The pool behind this handle, for the modules of this floor and for tests.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Where events are read from.
+    pub fn source(&self) -> &EventSource {
+        &self.source
     }
 
     /// Creates or updates the schema `projectionist`.

@@ -1,0 +1,159 @@
+//! Reading the log, in the order of positions.
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use super::{Error, ReadFilter, Store};
+
+/// Between the epochs of PostgreSQL (2000) and Unix (1970), in microseconds.
+pub(super) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// An event as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    pub position: i64,
+    pub id: Uuid,
+    pub stream: String,
+    pub version: i64,
+    pub event_type: String,
+    /// Since 1970, in UTC.
+    pub recorded_at_micros: i64,
+    /// JSON, as it was written.
+    pub data: String,
+    /// A JSON object, as it was written.
+    pub metadata: String,
+    pub causation_id: Option<Uuid>,
+    pub correlation_id: Option<Uuid>,
+    pub tags: Vec<String>,
+}
+
+/// How much one read returns at most. At least one event is returned, however large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    pub events: i64,
+    pub bytes: usize,
+}
+
+/// A part of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// What matched, ascending.
+    pub events: Vec<RecordedEvent>,
+    /// Everything that matches up to this position is in `events`: where the next read goes on, and how far a checkpoint may
+    /// move. Beyond the last event when events after it were filtered out.
+    pub up_to: i64,
+}
+
+impl RecordedEvent {
+    /// What it weighs in a batch, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        let tags: usize = self.tags.iter().map(String::len).sum();
+        self.data.len() + self.metadata.len() + self.stream.len() + self.event_type.len() + tags
+    }
+}
+
+impl Store {
+    /// Reads what matches in `(after, up_to]`.
+    ///
+    /// Positions up to `up_to` have to be settled, which is the caller's to know: below the horizon they are.
+    pub async fn read_events(
+        &self,
+        after: i64,
+        up_to: i64,
+        filter: &ReadFilter,
+        limit: ReadLimit,
+    ) -> Result<Page, Error> {
+        let statement = include_str!("sql/read_events.sql");
+        let events = self.read(statement, after, up_to, filter, limit).await?;
+        let complete = (events.len() as i64) < limit.events && total_bytes(&events) < limit.bytes;
+        let up_to = match events.last() {
+            Some(last) if !complete => last.position,
+            _ => up_to,
+        };
+        Ok(Page { events, up_to })
+    }
+
+    /// Reads the newest that match in `(after, up_to]`, ascending.
+    pub async fn read_last_events(
+        &self,
+        after: i64,
+        up_to: i64,
+        filter: &ReadFilter,
+        limit: ReadLimit,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        let statement = include_str!("sql/read_last_events.sql");
+        let mut events = self.read(statement, after, up_to, filter, limit).await?;
+        events.reverse();
+        Ok(events)
+    }
+
+    /// The highest position that can be seen now; 0 in an empty log. Lower ones may still appear.
+    pub async fn head(&self) -> Result<i64, Error> {
+        let sql = self.source().render(include_str!("sql/read_head.sql"));
+        let head: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(self.pool())
+            .await
+            .map_err(Error::from_statement)?;
+        Ok(head.unwrap_or(0))
+    }
+
+    async fn read(
+        &self,
+        statement: &str,
+        after: i64,
+        up_to: i64,
+        filter: &ReadFilter,
+        limit: ReadLimit,
+    ) -> Result<Vec<RecordedEvent>, Error> {
+        const FIXED_PARAMETERS: usize = 3;
+        let (condition, parameters) = filter.to_sql(FIXED_PARAMETERS + 1);
+        let sql = self.source().render(&statement.replace("{filter}", &condition));
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(after).bind(up_to).bind(limit.events);
+        for parameter in parameters {
+            query = query.bind(parameter);
+        }
+
+        let mut connection = self.pool().acquire().await.map_err(Error::from_statement)?;
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        let mut rows = query.fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await.map_err(Error::from_statement)? {
+            let event = decode(&row)?;
+            bytes += event.size_bytes();
+            events.push(event);
+            if bytes >= limit.bytes {
+                break;
+            }
+        }
+        drop(rows);
+        if bytes >= limit.bytes {
+            // The server has more to say. To hear it out could take gigabytes, a new connection takes milliseconds.
+            drop(connection.detach());
+        }
+        Ok(events)
+    }
+}
+
+fn total_bytes(events: &[RecordedEvent]) -> usize {
+    events.iter().map(RecordedEvent::size_bytes).sum()
+}
+
+fn decode(row: &PgRow) -> Result<RecordedEvent, Error> {
+    // Unchecked where the driver would insist on a type of its own: json is its text, and a timestamp is its microseconds.
+    let since_2000: i64 = row.try_get_unchecked(5)?;
+    Ok(RecordedEvent {
+        position: row.try_get(0)?,
+        id: row.try_get(1)?,
+        stream: row.try_get(2)?,
+        version: row.try_get(3)?,
+        event_type: row.try_get(4)?,
+        recorded_at_micros: since_2000.saturating_add(POSTGRES_EPOCH_MICROS),
+        data: row.try_get_unchecked(6)?,
+        metadata: row.try_get_unchecked(7)?,
+        causation_id: row.try_get(8)?,
+        correlation_id: row.try_get(9)?,
+        tags: row.try_get(10)?,
+    })
+}

@@ -1,0 +1,1 @@
+SELECT pg_catalog.max({position}) FROM {table} e
