@@ -2,4 +2,6 @@
 
 pub mod admin;
 pub mod cli;
+pub mod embedded;
+pub mod guest;
 pub mod store;

@@ -6,7 +6,9 @@ use sqlx::postgres::PgDatabaseError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("the database URL cannot be read; it looks like postgres://user:password@host:5432/database")]
+    #[error(
+        "the database URL cannot be read; it looks like postgres://user:password@host:5432/database"
+    )]
     BadUrl { source: sqlx::Error },
     #[error("no connection to the database; check that it runs and that the URL names it")]
     Connect { source: sqlx::Error },
@@ -33,6 +35,76 @@ pub enum Error {
         #[from]
         source: sqlx::Error,
     },
+    #[error(
+        "the schema {schema} exists already and was not made for a subscription; rename it, or bump the guest's id"
+    )]
+    SchemaTaken { schema: String },
+    #[error(
+        "subscription {id} has status {status}, which this version of projectionist does not know; use the version that wrote it"
+    )]
+    UnknownStatus { id: String, status: String },
+}
+
+impl Error {
+    /// Sorts what the database answered to a statement on the log.
+    pub fn from_statement(source: sqlx::Error) -> Error {
+        let Some(refusal) = source.as_database_error() else {
+            return Error::Database { source };
+        };
+        let message = refusal.message().to_owned();
+        match refusal.code().as_deref() {
+            Some("PJ001") => Error::WrongVersion { message },
+            Some("PJ002") => Error::IdTaken { message },
+            Some("PJ003") => Error::Immutable { message },
+            Some("PJ004") => Error::BadEvent { message },
+            // No schema, no table, no function.
+            Some("3F000" | "42P01" | "42883") => Error::NotMigrated { source },
+            // Given to another stream at the same moment, so that `append` could not see it in time.
+            Some("23505") if refusal.constraint() == Some("events_id_is_unique") => {
+                Error::IdTaken { message }
+            }
+            _ => Error::Database { source },
+        }
+    }
+
+    /// What the database advises, where it does.
+    pub fn database_hint(&self) -> Option<&str> {
+        match self {
+            Error::Database { source }
+            | Error::Connect { source }
+            | Error::NotMigrated { source } => source
+                .as_database_error()?
+                .try_downcast_ref::<PgDatabaseError>()?
+                .hint(),
+            _ => None,
+        }
+    }
+
+    /// The database is out of reach or busy with itself: the same work has a better chance in a moment.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Error::Connect { .. } => true,
+            Error::Database { source } => {
+                let text = source.to_string();
+                match source.as_database_error().and_then(|error| error.code()) {
+                    Some(code) => {
+                        code.starts_with("08")
+                            || code.starts_with("57P")
+                            || matches!(&*code, "40001" | "40P01" | "53300")
+                    }
+                    None => {
+                        !matches!(
+                            source,
+                            sqlx::Error::Decode(_)
+                                | sqlx::Error::ColumnNotFound(_)
+                                | sqlx::Error::RowNotFound
+                        ) || text.contains("closed")
+                    }
+                }
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Error {

@@ -140,7 +140,7 @@ fn total_bytes(events: &[RecordedEvent]) -> usize {
     events.iter().map(RecordedEvent::size_bytes).sum()
 }
 
-fn decode(row: &PgRow) -> Result<RecordedEvent, Error> {
+pub(super) fn decode(row: &PgRow) -> Result<RecordedEvent, Error> {
     // Unchecked where the driver would insist on a type of its own: json is its text, and a timestamp is its microseconds.
     let since_2000: i64 = row.try_get_unchecked(5)?;
     Ok(RecordedEvent {

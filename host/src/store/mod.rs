@@ -1,13 +1,25 @@
 //! Floor 1: everything that speaks to PostgreSQL. One statement a file, in `sql/`.
 
+mod admission;
 pub mod append;
+mod batch;
 mod copy_format;
 mod error;
 mod events;
 mod filter;
+mod guest_error;
+mod hosts;
 mod import;
+mod lanes;
+mod leased;
+mod modules;
 mod new_event;
+mod rows;
 mod source;
+mod statement;
+mod streams;
+mod subscriptions;
+pub mod value;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +27,25 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use admission::MAX_STATEMENT_BYTES;
 pub use append::{Appended, ExpectedVersion};
+pub use batch::{Batch, Durability, Grant, LaneState, Opening, Outcome, PendingAppend};
 pub use error::Error;
 pub use events::{Page, ReadLimit, RecordedEvent};
 pub use filter::ReadFilter;
+pub use guest_error::GuestError;
+pub use hosts::{HOST_LIFETIME, HostFile, HostRow};
 pub use import::{ImportLine, Importer, Written};
+pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
 pub use source::EventSource;
+pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
+pub use subscriptions::{
+    Digest, NewSubscription, Settings, Subscription, kind_text, run_mode_text,
+};
+pub use value::Value;
+
+use admission::Admission;
 
 /// Connections that one host or command keeps open at most, unless told otherwise.
 pub const DEFAULT_CONNECTIONS: u32 = 20;
@@ -34,6 +58,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Store {
     pool: PgPool,
     source: Arc<EventSource>,
+    admission: Admission,
 }
 
 impl Store {
@@ -45,14 +70,20 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::raw_sql("SET timezone = 'UTC'; SET search_path = pg_catalog").execute(connection).await?;
+                    sqlx::raw_sql("SET timezone = 'UTC'; SET search_path = pg_catalog")
+                        .execute(connection)
+                        .await?;
                     Ok(())
                 })
             })
             .connect_with(options.application_name("projectionist"))
             .await
             .map_err(|source| Error::Connect { source })?;
-        Ok(Store { pool, source: Arc::new(EventSource::built_in()) })
+        Ok(Store {
+            pool,
+            source: Arc::new(EventSource::built_in()),
+            admission: Admission::default(),
+        })
     }
 
     /// The pool behind this handle, for the modules of this floor and for tests.
@@ -67,6 +98,35 @@ impl Store {
 
     /// Creates or updates the schema `projectionist`.
     pub async fn migrate(&self) -> Result<(), Error> {
-        sqlx::migrate!("../migrations").run(&self.pool).await.map_err(|source| Error::Migrate { source })
+        sqlx::migrate!("../migrations")
+            .run(&self.pool)
+            .await
+            .map_err(|source| Error::Migrate { source })
     }
+
+    fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Ends a backend of ours whose statement nobody waits for any more. In the background; a failure leaves it to the
+    /// statement's own time-out.
+    fn terminate(&self, backend: i32) {
+        let pool = self.pool.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
+                    .bind(backend)
+                    .execute(&pool)
+                    .await;
+                if let Err(error) = ended {
+                    tracing::debug!(%error, backend, "an abandoned statement could not be ended");
+                }
+            });
+        }
+    }
+}
+
+/// An identifier, quoted for SQL.
+pub(crate) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
 }

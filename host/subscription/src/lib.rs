@@ -1,1 +1,44 @@
+//! The rules of subscriptions: std and serde only, no I/O, no clock, no randomness.
+//!
+//! The host asks these functions what to do and then does it; the answers depend on the arguments alone, so
+//! every rule is tested here over every case, in seconds. A file holds one rule and reads top-down.
 
+mod criteria;
+mod descriptor;
+mod failed;
+mod failure;
+mod filter;
+mod id;
+mod isolation;
+mod option;
+mod pace;
+mod presence;
+mod quote;
+mod register;
+mod retry;
+mod start;
+mod status;
+
+pub use criteria::Criteria;
+pub use descriptor::{
+    BadDescriptor, CLAUSES_MAX, Consistency, Descriptor, GROUP_BYTES_MAX, Kind, LANES_MAX,
+    PARTITION_BYTES_MAX, PATTERNS_MAX, RunMode,
+};
+pub use failed::{After, Outcome, failed, unavailable_delay_ms};
+pub use failure::{ErrorClass, SERIALIZATION_FAILURES_MAX, Verdict};
+pub use filter::{BadPattern, Clause, Filter, PATTERN_BYTES_MAX, Pattern};
+pub use id::{BadId, ID_BYTES_MAX, IdFault, Line, SubscriberId, VERSION_MAX};
+pub use isolation::{Clue, Isolation};
+pub use option::{BadOption, KNOWN_OPTIONS, OPTION_BYTES_MAX, OPTIONS_MAX};
+pub use pace::{
+    BATCH_BYTES_MAX, BATCH_MS, BOOT_EVENTS_MAX, CHUNK_EVENTS_MAX, LIVE_EVENTS_MAX, Pace,
+    batch_limit,
+};
+pub use presence::{Chosen, File, Look, choose, missing};
+pub use register::{LineVersion, Refused, Registration, Stored, register};
+pub use retry::{RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RetryPolicy};
+pub use start::{Start, start};
+pub use status::{Duty, Illegal, Input, Next, Resume, Status};
+
+/// SHA-256 of a module's bytes.
+pub type Digest = [u8; 32];

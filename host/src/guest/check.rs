@@ -1,0 +1,196 @@
+//! Whether a component is a guest at all, and whether it imports only what its kind may have. Nothing of it runs here.
+
+use subscription::Kind;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::bindings::{DESCRIPTION, HANDLER, LIFECYCLE, RECOVERY};
+
+/// Interfaces of ours that a guest of either kind may import.
+const OURS: [&str; 10] = [
+    "projectionist:guest/types@0.1.0",
+    "projectionist:guest/context@0.1.0",
+    "projectionist:events/types@0.1.0",
+    "projectionist:events/reader@0.1.0",
+    "projectionist:sql/types@0.1.0",
+    "projectionist:sql/client@0.1.0",
+    "projectionist:rows/tables@0.1.0",
+    "projectionist:log/logger@0.1.0",
+    "projectionist:config/store@0.1.0",
+    APPEND,
+];
+
+const APPEND: &str = "projectionist:append/writer@0.1.0";
+
+/// Packages of the inert WASI, at any 0.2 version.
+const WASI: [&str; 5] = [
+    "wasi:cli/",
+    "wasi:io/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:random/",
+];
+
+/// Why a file is not taken up. The text is for the person who put it there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    #[error(
+        "not a WebAssembly file: it does not begin with the magic bytes; copy the component that `cargo build --target wasm32-wasip2 --release` made"
+    )]
+    NotWasm,
+    #[error(
+        "a core WebAssembly module, not a component; build it with `--target wasm32-wasip2`, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    #[error(
+        "the file has {bytes} bytes, more than the limit of {limit} bytes for a module; build with `strip = \"debuginfo\"` and `opt-level = \"s\"`"
+    )]
+    TooLarge { bytes: u64, limit: u64 },
+    #[error("cannot be compiled: {reason}; the file may be half-written or damaged, copy it again")]
+    Broken { reason: String },
+    #[error(
+        "compiling was ended after {seconds} s, the limit for one module; split the module or make it smaller"
+    )]
+    CompileTimeout { seconds: u64 },
+    #[error(
+        "not a guest of Projectionist: it exports {found}, and lacks {lacking}; build it against the worlds in `wit/` (or with projectionist-sdk)"
+    )]
+    WrongWorld { found: String, lacking: String },
+    #[error(
+        "built for {found}, which this host does not speak; it speaks {supported}: rebuild the guest with a matching SDK"
+    )]
+    OtherVersion { found: String, supported: String },
+    #[error("a {kind} may not import {import}: {reason}")]
+    Forbidden {
+        kind: &'static str,
+        import: String,
+        reason: &'static str,
+    },
+    #[error(
+        "imports {import}, which this host does not offer; it offers the interfaces in `wit/` and an inert WASI 0.2"
+    )]
+    UnknownImport { import: String },
+    #[error("`describe` failed: {reason}")]
+    DescribeFailed { reason: String },
+    #[error("its descriptor is not usable: {reason}")]
+    BadDescriptor { reason: String },
+    #[error("{reason}")]
+    BadSettings { reason: String },
+}
+
+/// Looks at the first bytes, before any compiler does.
+pub fn check_header(bytes: &[u8]) -> Result<(), Refusal> {
+    match bytes {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(Refusal::CoreModule),
+        [0, b'a', b's', b'm', ..] => Ok(()),
+        _ => Err(Refusal::NotWasm),
+    }
+}
+
+/// The exports must be those of a guest.
+pub(super) fn check_exports(engine: &Engine, component: &Component) -> Result<(), Refusal> {
+    let ty = component.component_type();
+    let exports: Vec<String> = ty
+        .exports(engine)
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    for wanted in [DESCRIPTION, HANDLER] {
+        if exports.iter().any(|name| name == wanted) {
+            continue;
+        }
+        if let Some(other) = exports.iter().find(|name| package(name) == package(wanted)) {
+            return Err(Refusal::OtherVersion {
+                found: other.clone(),
+                supported: wanted.to_owned(),
+            });
+        }
+        return Err(Refusal::WrongWorld {
+            found: listed(&exports),
+            lacking: wanted.to_owned(),
+        });
+    }
+    for optional in [LIFECYCLE, RECOVERY] {
+        if let Some(other) = exports
+            .iter()
+            .find(|name| package(name) == package(optional) && *name != optional)
+        {
+            return Err(Refusal::OtherVersion {
+                found: other.clone(),
+                supported: optional.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The imports must be among those that the kind may have; a refusal names the first that is not.
+pub(super) fn check_imports(
+    engine: &Engine,
+    component: &Component,
+    kind: Kind,
+) -> Result<(), Refusal> {
+    let ty = component.component_type();
+    for (import, _) in ty.imports(engine) {
+        check_import(import, kind)?;
+    }
+    Ok(())
+}
+
+fn check_import(import: &str, kind: Kind) -> Result<(), Refusal> {
+    let forbidden = |reason| {
+        let kind = crate::store::kind_text(kind);
+        Err(Refusal::Forbidden {
+            kind,
+            import: import.to_owned(),
+            reason,
+        })
+    };
+    if import == APPEND && kind == Kind::Projector {
+        return forbidden(
+            "a projector only folds events into tables; what appends events is a processor",
+        );
+    }
+    if import.starts_with("wasi:sockets/") {
+        return forbidden("no guest names an address");
+    }
+    if import.starts_with("wasi:http/") {
+        return match kind {
+            Kind::Projector => {
+                forbidden("a projector must give the same read model at every rebuild")
+            }
+            Kind::Processor => {
+                forbidden("outbound HTTP is not offered by this version of the host")
+            }
+        };
+    }
+    let wasi_0_2 = import
+        .split_once('@')
+        .is_none_or(|(_, version)| version.starts_with("0.2."));
+    if OURS.contains(&import)
+        || (wasi_0_2 && WASI.iter().any(|package| import.starts_with(package)))
+    {
+        return Ok(());
+    }
+    if let Some(ours) = OURS.iter().find(|ours| package(ours) == package(import)) {
+        return Err(Refusal::OtherVersion {
+            found: import.to_owned(),
+            supported: (*ours).to_owned(),
+        });
+    }
+    Err(Refusal::UnknownImport {
+        import: import.to_owned(),
+    })
+}
+
+fn package(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(package, _)| package)
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
+}

@@ -1,0 +1,100 @@
+//! How a call of a guest can end other than well, and what is told about it.
+
+use subscription::{ErrorClass, Verdict};
+use wasmtime::{Trap, WasmBacktrace};
+
+use super::state::State;
+
+/// A call that failed. Everything a person needs to find the cause.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub class: ErrorClass,
+    /// The chain of causes, outermost first.
+    pub message: String,
+    /// Leading events of the call that were dealt with completely, when the guest said so.
+    pub handled: Option<u32>,
+    /// What the guest wants done about the event, when it said so.
+    pub verdict: Option<Verdict>,
+    pub backtrace: Option<String>,
+    /// What the guest wrote to its standard output and error.
+    pub output: Option<String>,
+    /// What the guest wants to find again at the next attempt.
+    pub retry_context: Option<String>,
+}
+
+impl Failure {
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Failure {
+        Failure {
+            class,
+            message: message.into(),
+            handled: None,
+            verdict: None,
+            backtrace: None,
+            output: None,
+            retry_context: None,
+        }
+    }
+}
+
+/// The guest used up its time.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest did not return within {limit_ms} ms, its limit for {call}")]
+pub(super) struct DeadlineExceeded {
+    pub call: &'static str,
+    pub limit_ms: u64,
+}
+
+/// Sorts what a trapped call left behind.
+pub(super) fn from_trap(error: &wasmtime::Error, state: &State) -> Failure {
+    let (class, message) = classify(error, state);
+    Failure {
+        backtrace: error.downcast_ref::<WasmBacktrace>().map(readable),
+        output: state.output_text(),
+        retry_context: state.new_retry_context.clone(),
+        ..Failure::new(class, message)
+    }
+}
+
+fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
+    if let Some(tripped) = &state.meter.tripped {
+        return (ErrorClass::Memory, tripped.clone());
+    }
+    if let Some(exceeded) = error.downcast_ref::<DeadlineExceeded>() {
+        return (ErrorClass::Deadline, exceeded.to_string());
+    }
+    let root = format!("{:#}", error.root_cause());
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => (
+            ErrorClass::Memory,
+            "the guest used up its stack: does it call itself without end?".to_owned(),
+        ),
+        Some(Trap::UnreachableCodeReached) => {
+            let said = state.output_text().map_or_else(String::new, |text| {
+                format!(": {}", text.lines().next().unwrap_or_default())
+            });
+            (
+                ErrorClass::Trap,
+                format!("the guest panicked or aborted{said}"),
+            )
+        }
+        Some(trap) => (ErrorClass::Trap, format!("the guest trapped: {trap}")),
+        None => (ErrorClass::Trap, root),
+    }
+}
+
+/// One line a frame, with the names of functions and nothing of this machine.
+fn readable(backtrace: &WasmBacktrace) -> String {
+    let mut lines = Vec::new();
+    for (depth, frame) in backtrace.frames().iter().enumerate() {
+        let name = frame.func_name().map_or_else(
+            || format!("function {}", frame.func_index()),
+            |name| wasmtime_name(name),
+        );
+        lines.push(format!("{depth:>3}: {name}"));
+    }
+    lines.join("\n")
+}
+
+fn wasmtime_name(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}

@@ -1,0 +1,130 @@
+//! `projectionist:append/writer`: what a processor appends, held back until just before the commit.
+//!
+//! Ids derive from (line, cause position, ordinal), so that a redelivered event appends nothing twice. Causation and
+//! correlation are set here and cannot be forged.
+
+use uuid::Uuid;
+
+use crate::guest::bindings::projectionist::append::writer::{
+    Error, ExpectedVersion, Host, NewEvent as GuestEvent,
+};
+use crate::guest::bindings::projectionist::events::types::Payload;
+use crate::guest::state::State;
+use crate::store::{self, NewEvent, PendingAppend};
+
+/// The name space of derived event ids; any constant will do, as long as it never changes.
+const DERIVED_IDS: Uuid = Uuid::from_u128(0x8c1f_5ad0_6b0e_4f6b_9d55_70a1_0b6c_6a01);
+
+impl Host for State {
+    async fn append(
+        &mut self,
+        cause: u64,
+        stream: String,
+        expected: ExpectedVersion,
+        events: Vec<GuestEvent>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        self.count_host_call()?;
+        Ok(self.hold_append(cause, stream, expected, events))
+    }
+}
+
+impl State {
+    fn hold_append(
+        &mut self,
+        cause: u64,
+        stream: String,
+        expected: ExpectedVersion,
+        events: Vec<GuestEvent>,
+    ) -> Result<(), Error> {
+        let Some(causing) = self.causes.get(&cause).cloned() else {
+            return Err(refused(
+                "bad-parameter",
+                format!("the cause {cause} is not the position of an event in hand"),
+            ));
+        };
+        let expected = match expected {
+            ExpectedVersion::Any => store::ExpectedVersion::Any,
+            ExpectedVersion::NoStream => store::ExpectedVersion::NoStream,
+            ExpectedVersion::Exactly(version) => {
+                store::ExpectedVersion::Exactly(i64::try_from(version).map_err(|_| {
+                    refused(
+                        "bad-parameter",
+                        format!("no stream has the version {version}"),
+                    )
+                })?)
+            }
+        };
+        let mut held = Vec::with_capacity(events.len());
+        for event in events {
+            held.push(self.derive(cause, &causing, event)?);
+        }
+        if let Some(batch) = self.batch.as_deref_mut() {
+            batch.append(PendingAppend {
+                stream,
+                expected,
+                events: held,
+            });
+        }
+        Ok(())
+    }
+
+    fn derive(
+        &mut self,
+        cause: u64,
+        causing: &Cause,
+        event: GuestEvent,
+    ) -> Result<NewEvent, Error> {
+        let Payload::Json(data) = event.data else {
+            return Err(refused(
+                "unsupported-type",
+                "events are appended as JSON; put bytes into a JSON string".to_owned(),
+            ));
+        };
+        let line = self
+            .context()
+            .map_or_else(|_| String::new(), |context| context.line.clone());
+        let ordinal = self.append_ordinals.entry(cause).or_insert(0);
+        let name = format!("{}|{cause}|{ordinal}", line);
+        *ordinal += 1;
+        let metadata = if event.metadata.is_empty() {
+            "{}".to_owned()
+        } else {
+            event.metadata
+        };
+        Ok(NewEvent {
+            id: Some(Uuid::new_v5(&DERIVED_IDS, name.as_bytes())),
+            event_type: event.type_,
+            data: parsed("data", &data)?,
+            metadata: parsed("metadata", &metadata)?,
+            tags: event.tags,
+            causation_id: Some(causing.id),
+            correlation_id: Some(causing.correlation_id.unwrap_or(causing.id)),
+            recorded_at: None,
+        })
+    }
+}
+
+/// The event that an append follows from.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    pub id: Uuid,
+    pub correlation_id: Option<Uuid>,
+}
+
+fn parsed(what: &str, text: &str) -> Result<Box<serde_json::value::RawValue>, Error> {
+    serde_json::from_str(text).map_err(|error| {
+        refused(
+            "bad-parameter",
+            format!("the {what} of an appended event is not JSON: {error}"),
+        )
+    })
+}
+
+fn refused(kind: &str, message: String) -> Error {
+    Error {
+        kind: kind.to_owned(),
+        message,
+        retryable: false,
+        extras: Vec::new(),
+    }
+}

@@ -1,0 +1,71 @@
+//! `projectionist:guest/context` and `projectionist:config/store`: what a guest may know of its call.
+
+use crate::guest::bindings::projectionist::{config, guest};
+use crate::guest::limits::MAX_RETRY_CONTEXT_BYTES;
+use crate::guest::state::State;
+
+impl guest::context::Host for State {
+    async fn subscriber_id(&mut self) -> wasmtime::Result<String> {
+        self.count_host_call()?;
+        Ok(self.context()?.subscriber_id.clone())
+    }
+
+    async fn attempt(&mut self) -> wasmtime::Result<u32> {
+        self.count_host_call()?;
+        Ok(self.context()?.attempt)
+    }
+
+    async fn live(&mut self) -> wasmtime::Result<bool> {
+        self.count_host_call()?;
+        Ok(self.context()?.live)
+    }
+
+    async fn retry_context(&mut self) -> wasmtime::Result<Option<String>> {
+        self.count_host_call()?;
+        let earlier = self.context()?.retry_context.clone();
+        Ok(self.new_retry_context.clone().or(earlier))
+    }
+
+    async fn set_retry_context(&mut self, text: String) -> wasmtime::Result<()> {
+        self.count_host_call()?;
+        if text.len() > MAX_RETRY_CONTEXT_BYTES {
+            return Err(wasmtime::Error::msg(format!(
+                "the retry context has {} bytes, more than the limit of {MAX_RETRY_CONTEXT_BYTES}; keep larger state in a table",
+                text.len()
+            )));
+        }
+        self.new_retry_context = Some(text);
+        Ok(())
+    }
+
+    async fn attribute(&mut self, _name: String) -> wasmtime::Result<Option<String>> {
+        self.count_host_call()?;
+        Ok(None)
+    }
+
+    async fn event_attribute(
+        &mut self,
+        _position: u64,
+        _name: String,
+    ) -> wasmtime::Result<Option<String>> {
+        self.count_host_call()?;
+        Ok(None)
+    }
+}
+
+impl config::store::Host for State {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.count_host_call()?;
+        Ok(self.context()?.settings.get(&key).cloned())
+    }
+
+    async fn get_all(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
+        self.count_host_call()?;
+        Ok(self
+            .context()?
+            .settings
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+}

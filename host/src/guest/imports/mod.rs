@@ -1,0 +1,20 @@
+//! The host's side of the guest interface: one file a capability.
+
+mod append;
+mod context;
+mod convert;
+mod log;
+mod reader;
+mod rows;
+mod sql;
+
+use super::bindings::projectionist;
+use super::state::State;
+
+pub(super) use append::Cause;
+pub(super) use convert::{descriptor_from_guest, event_to_guest};
+
+// The interfaces that hold types alone have no functions to answer.
+impl projectionist::events::types::Host for State {}
+impl projectionist::guest::types::Host for State {}
+impl projectionist::sql::types::Host for State {}

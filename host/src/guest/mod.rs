@@ -1,0 +1,25 @@
+//! Floor 2: guests. Compiles, checks and describes components, and runs them in fresh instances under limits.
+
+#[allow(clippy::all, reason = "generated from wit")]
+pub(crate) mod bindings;
+mod check;
+mod compile;
+mod describe;
+mod failure;
+mod imports;
+mod instance;
+pub mod limits;
+mod module;
+mod native;
+mod runtime;
+mod state;
+mod wasi;
+
+pub use check::{Refusal, check_header};
+pub use compile::{COMPILE_VERB, Compiler, Error as CompileError, compile_stdin};
+pub use failure::Failure;
+pub use instance::Instance;
+pub use limits::Limits;
+pub use module::{Module, check_size};
+pub use runtime::{Runtime, engine};
+pub use state::CallContext;

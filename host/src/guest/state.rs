@@ -1,0 +1,122 @@
+//! What the host keeps for one instance of a guest: the open batch, the event in hand, the limits used so far.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use subscription::Kind;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::imports::Cause;
+use super::limits::{Limits, MAX_OUTPUT_BYTES, Meter};
+use super::wasi;
+use crate::store::{Batch, Settings, Store};
+
+/// Who the guest is and where its subscription stands; the answers of the `context` and `config` imports.
+#[derive(Clone)]
+pub struct CallContext {
+    pub subscriber_id: String,
+    pub line: String,
+    pub kind: Kind,
+    /// False until the subscription has been at the horizon once.
+    pub live: bool,
+    /// 1 on the first delivery.
+    pub attempt: u32,
+    pub retry_context: Option<String>,
+    pub settings: Arc<Settings>,
+    pub store: Store,
+}
+
+/// The data of a wasmtime store.
+pub(super) struct State {
+    /// None in `describe`.
+    context: Option<CallContext>,
+    pub batch: Option<Box<Batch>>,
+    /// The events of the call under way, by position: what an append may name as its cause.
+    pub causes: HashMap<u64, Cause>,
+    /// The last position of the call under way: the bound of what the reader shows.
+    pub chunk_end: Option<i64>,
+    pub new_retry_context: Option<String>,
+    pub meter: Meter,
+    pub deadline: Instant,
+    pub host_calls_left: u64,
+    pub log_lines_left: u32,
+    /// Appends so far by cause position: the ordinal that ids derive from.
+    pub append_ordinals: HashMap<u64, u32>,
+    pub output: MemoryOutputPipe,
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+impl State {
+    pub fn new(context: Option<CallContext>, batch: Option<Box<Batch>>, limits: &Limits) -> State {
+        let output = MemoryOutputPipe::new(MAX_OUTPUT_BYTES);
+        State {
+            wasi: wasi::context(
+                context
+                    .as_ref()
+                    .map_or(Kind::Projector, |context| context.kind),
+                output.clone(),
+            ),
+            context,
+            batch,
+            causes: HashMap::new(),
+            chunk_end: None,
+            new_retry_context: None,
+            meter: Meter::new(limits),
+            deadline: Instant::now(),
+            host_calls_left: limits.host_calls,
+            log_lines_left: super::limits::MAX_LOG_LINES,
+            append_ordinals: HashMap::new(),
+            output,
+            resources: ResourceTable::new(),
+        }
+    }
+
+    /// What the guest wrote to its standard output and error.
+    pub fn output_text(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.output.contents())
+            .trim()
+            .to_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Who is calling. In `describe` our own imports trap before they ask.
+    pub fn context(&self) -> wasmtime::Result<&CallContext> {
+        self.context
+            .as_ref()
+            .ok_or_else(|| wasmtime::Error::msg("there is no subscription in `describe`"))
+    }
+
+    /// Counts a call to the host; too many end the batch.
+    pub fn count_host_call(&mut self) -> wasmtime::Result<()> {
+        match self.host_calls_left.checked_sub(1) {
+            Some(left) => {
+                self.host_calls_left = left;
+                Ok(())
+            }
+            None => Err(wasmtime::Error::msg(
+                "the guest called the host more often than its limit allows in one batch (host-calls under [limits] in the file beside the module)",
+            )),
+        }
+    }
+
+    /// The batch, for the imports that write. There is none in `describe`, where those imports trap before they get here.
+    pub fn batch(&mut self) -> wasmtime::Result<&mut Batch> {
+        self.count_host_call()?;
+        self.batch
+            .as_deref_mut()
+            .ok_or_else(|| wasmtime::Error::msg("no batch is open"))
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.resources,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What a guest is told when a statement or a row operation of its own fails. A guest's failure is data.
+
+/// An error for the guest. `kind` is an open set, named in the guest interface.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct GuestError {
+    pub kind: &'static str,
+    pub message: String,
+    pub sqlstate: Option<String>,
+    /// The batch would meet the same statement again with a better chance: lost connection, deadlock, serialization failure.
+    pub retryable: bool,
+}
+
+impl GuestError {
+    pub(super) fn new(kind: &'static str, message: impl Into<String>) -> GuestError {
+        GuestError {
+            kind,
+            message: message.into(),
+            sqlstate: None,
+            retryable: false,
+        }
+    }
+
+    /// The transaction is lost after an earlier error; nothing that follows can help.
+    pub(super) fn aborted(first: &GuestError) -> GuestError {
+        GuestError::new(
+            "aborted",
+            format!(
+                "the batch's transaction is aborted since an earlier statement failed: {}",
+                first.message
+            ),
+        )
+    }
+}
+
+/// SQLSTATEs after which the same batch deserves another go without blame: serialization failure, deadlock, and the
+/// server's own shutdown codes.
+const RETRYABLE_SQLSTATES: [&str; 5] = ["40001", "40P01", "57P01", "57P02", "57P03"];
+
+impl From<sqlx::Error> for GuestError {
+    fn from(error: sqlx::Error) -> GuestError {
+        let Some(database) = error.as_database_error() else {
+            let lost = matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::Protocol(_)
+            );
+            return GuestError {
+                kind: if lost { "unavailable" } else { "database" },
+                message: error.to_string(),
+                sqlstate: None,
+                retryable: lost,
+            };
+        };
+        let sqlstate = database.code().map(|code| code.into_owned());
+        let retryable = sqlstate
+            .as_deref()
+            .is_some_and(|code| RETRYABLE_SQLSTATES.contains(&code));
+        let kind = match sqlstate.as_deref() {
+            _ if retryable => "unavailable",
+            Some("42501") => "denied",
+            Some("57014") => "timeout",
+            Some("25P02") => "aborted",
+            _ => "database",
+        };
+        let mut message = database.message().to_owned();
+        if let Some(postgres) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+            if let Some(detail) = postgres.detail() {
+                message.push_str(&format!(" ({detail})"));
+            }
+        }
+        GuestError {
+            kind,
+            message,
+            sqlstate,
+            retryable,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+UPDATE projectionist.subscriptions SET boot_until = $2 WHERE id = $1

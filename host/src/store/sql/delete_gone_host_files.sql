@@ -1,0 +1,1 @@
+DELETE FROM projectionist.host_files WHERE host = $1 AND file <> ALL ($2)

@@ -1,0 +1,1 @@
+DELETE FROM projectionist.hosts WHERE id = $1

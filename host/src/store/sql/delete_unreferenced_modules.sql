@@ -1,0 +1,2 @@
+DELETE FROM projectionist.modules m
+WHERE NOT EXISTS (SELECT FROM projectionist.subscriptions s WHERE s.module = m.digest)

@@ -1,0 +1,1 @@
+SELECT lane FROM projectionist.checkpoints WHERE subscription = $1 ORDER BY lane FOR UPDATE

@@ -1,0 +1,3 @@
+SELECT EXISTS (
+    SELECT FROM projectionist.checkpoints WHERE subscription = $1 AND lane <> $2 AND position < $3
+)

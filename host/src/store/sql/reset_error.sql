@@ -1,0 +1,1 @@
+DELETE FROM projectionist.lane_errors WHERE subscription = $1

@@ -1,0 +1,1 @@
+SELECT bytes FROM projectionist.modules WHERE digest = $1

@@ -1,0 +1,197 @@
+//! One statement of a guest on its batch's connection: parameters are encoded for the types that the server inferred.
+
+use futures_util::TryStreamExt as _;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnection, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Column as _, Either, Encode, Executor as _, Postgres, Row as _,
+    SqlSafeStr as _, Statement as _, Type, TypeInfo as _, ValueRef as _,
+};
+
+use super::GuestError;
+use super::value::{self, Value};
+
+/// Most rows that one query hands to a guest.
+pub const MAX_QUERY_ROWS: usize = 100_000;
+
+/// Most bytes that one query hands to a guest.
+pub const MAX_QUERY_BYTES: usize = 32 * 1024 * 1024;
+
+/// A column of a result or of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    pub type_name: String,
+}
+
+/// The answer of a query.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowSet {
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// Runs a statement and reads its rows.
+pub(super) async fn query(
+    connection: &mut PgConnection,
+    sql: &str,
+    parameters: &[Value],
+) -> Result<RowSet, GuestError> {
+    let statement = prepare(connection, sql).await?;
+    let columns: Vec<Column> = statement.columns().iter().map(column).collect();
+    let arguments = arguments(&statement, parameters)?;
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    let mut stream =
+        connection.fetch_many(sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments));
+    while let Some(item) = stream.try_next().await? {
+        let Either::Right(row) = item else { continue };
+        let (read, size) = read_row(&row)?;
+        bytes += size;
+        rows.push(read);
+        if rows.len() > MAX_QUERY_ROWS || bytes > MAX_QUERY_BYTES {
+            return Err(GuestError::new(
+                "too-large",
+                format!(
+                    "the answer has more than {MAX_QUERY_ROWS} rows or {MAX_QUERY_BYTES} bytes; add a LIMIT or select fewer columns"
+                ),
+            ));
+        }
+    }
+    Ok(RowSet { columns, rows })
+}
+
+/// Runs a statement and counts the rows it touched.
+pub(super) async fn execute(
+    connection: &mut PgConnection,
+    sql: &str,
+    parameters: &[Value],
+) -> Result<u64, GuestError> {
+    let statement = prepare(connection, sql).await?;
+    let arguments = arguments(&statement, parameters)?;
+    let done = connection
+        .execute(sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments))
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Runs a statement once for each list of parameters.
+pub(super) async fn execute_many(
+    connection: &mut PgConnection,
+    sql: &str,
+    lists: &[Vec<Value>],
+) -> Result<u64, GuestError> {
+    let statement = prepare(connection, sql).await?;
+    let mut affected = 0;
+    for parameters in lists {
+        let arguments = arguments(&statement, parameters)?;
+        affected += connection
+            .execute(sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments))
+            .await?
+            .rows_affected();
+    }
+    Ok(affected)
+}
+
+async fn prepare(connection: &mut PgConnection, sql: &str) -> Result<PgStatement, GuestError> {
+    Ok(connection
+        .prepare(AssertSqlSafe(sql.to_owned()).into_sql_str())
+        .await?)
+}
+
+fn column(column: &sqlx::postgres::PgColumn) -> Column {
+    Column {
+        name: column.name().to_owned(),
+        type_name: column.type_info().name().to_ascii_lowercase(),
+    }
+}
+
+fn read_row(row: &PgRow) -> Result<(Vec<Value>, usize), GuestError> {
+    let mut size = 0;
+    let mut values = Vec::with_capacity(row.len());
+    for index in 0..row.len() {
+        let raw = row.try_get_raw(index)?;
+        let info = raw.type_info().into_owned();
+        let bytes = if raw.is_null() {
+            None
+        } else {
+            Some(
+                raw.as_bytes()
+                    .map_err(|error| GuestError::new("database", error.to_string()))?,
+            )
+        };
+        size += bytes.map_or(0, <[u8]>::len);
+        values.push(
+            value::decode(bytes, &info)
+                .map_err(|message| GuestError::new("unsupported-type", message))?,
+        );
+    }
+    Ok((values, size))
+}
+
+fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments, GuestError> {
+    let types: &[PgTypeInfo] = match statement.parameters() {
+        Some(Either::Left(types)) => types,
+        _ => &[],
+    };
+    if types.len() != parameters.len() {
+        return Err(GuestError::new(
+            "bad-parameter",
+            format!(
+                "the statement has {} parameters, {} were sent",
+                types.len(),
+                parameters.len()
+            ),
+        ));
+    }
+    let mut arguments = PgArguments::default();
+    for (index, (parameter, info)) in parameters.iter().zip(types).enumerate() {
+        let bytes = value::encode(parameter, info).map_err(|message| {
+            GuestError::new(
+                "bad-parameter",
+                format!("parameter ${}: {message}", index + 1),
+            )
+        })?;
+        arguments
+            .add(Encoded {
+                bytes,
+                info: info.clone(),
+            })
+            .map_err(|error| {
+                GuestError::new(
+                    "bad-parameter",
+                    format!("parameter ${}: {error}", index + 1),
+                )
+            })?;
+    }
+    Ok(arguments)
+}
+
+/// A parameter in the bytes that the server wants.
+struct Encoded {
+    bytes: Option<Vec<u8>>,
+    info: PgTypeInfo,
+}
+
+impl Type<Postgres> for Encoded {
+    fn type_info() -> PgTypeInfo {
+        <String as Type<Postgres>>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Encoded {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        match &self.bytes {
+            None => Ok(IsNull::Yes),
+            Some(bytes) => {
+                buffer.extend_from_slice(bytes);
+                Ok(IsNull::No)
+            }
+        }
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(self.info.clone())
+    }
+}

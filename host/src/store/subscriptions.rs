@@ -1,0 +1,298 @@
+//! The rows of subscriptions: what the host knows of each subscriber id, and the compare-and-set that changes its status.
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use subscription::{Descriptor, Kind, RunMode, Status};
+use time::OffsetDateTime;
+
+use super::{Error, Store, quote};
+
+/// The SHA-256 of a module's bytes.
+pub type Digest = [u8; 32];
+
+/// A guest's settings, from the file beside its module.
+pub type Settings = BTreeMap<String, String>;
+
+/// One row of `subscriptions`.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    pub id: String,
+    pub line: String,
+    pub version: i64,
+    pub kind: Kind,
+    pub group: String,
+    pub run_mode: RunMode,
+    /// Exclusive; fixed at registration.
+    pub start_position: i64,
+    /// Run mode once: where the subscription is finished.
+    pub boot_until: Option<i64>,
+    pub status: Status,
+    pub status_since: OffsetDateTime,
+    pub generation: i32,
+    pub descriptor: Descriptor,
+    pub settings: Settings,
+    pub module: Digest,
+}
+
+/// What registration writes.
+#[derive(Clone, Debug)]
+pub struct NewSubscription {
+    pub descriptor: Descriptor,
+    pub settings: Settings,
+    pub module: Digest,
+    /// Exclusive.
+    pub start_position: i64,
+}
+
+/// The text of a run mode in the table.
+pub fn run_mode_text(mode: RunMode) -> &'static str {
+    match mode {
+        RunMode::FromBeginning => "from-beginning",
+        RunMode::FromNow => "from-now",
+        RunMode::Once => "once",
+        RunMode::FromPosition(_) => "from-position",
+    }
+}
+
+/// The text of a kind in the table.
+pub fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Projector => "projector",
+        Kind::Processor => "processor",
+    }
+}
+
+impl Store {
+    /// All subscriptions, by id.
+    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, Error> {
+        let rows = sqlx::query(include_str!("sql/list_subscriptions.sql"))
+            .bind(None::<&str>)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(read_subscription).collect()
+    }
+
+    /// One subscription, or `None` when the id is not known.
+    pub async fn subscription(&self, id: &str) -> Result<Option<Subscription>, Error> {
+        let row = sqlx::query(include_str!("sql/list_subscriptions.sql"))
+            .bind(id)
+            .fetch_optional(self.pool())
+            .await?;
+        row.as_ref().map(read_subscription).transpose()
+    }
+
+    /// Writes a new subscription with its checkpoints and its schema. `false`: another host was faster.
+    pub async fn register(&self, new: &NewSubscription) -> Result<bool, Error> {
+        let descriptor = &new.descriptor;
+        let id = descriptor.id.as_str();
+        let mut transaction = self.pool().begin().await?;
+        let inserted = sqlx::query(include_str!("sql/insert_subscription.sql"))
+            .bind(id)
+            .bind(descriptor.id.line())
+            .bind(descriptor.id.version() as i64)
+            .bind(kind_text(descriptor.kind))
+            .bind(&descriptor.group)
+            .bind(run_mode_text(descriptor.run_mode))
+            .bind(new.start_position)
+            .bind(sqlx::types::Json(descriptor))
+            .bind(sqlx::types::Json(&new.settings))
+            .bind(new.module.as_slice())
+            .execute(&mut *transaction)
+            .await?;
+        if inserted.rows_affected() == 0 {
+            return Ok(false);
+        }
+        // Lanes are to come; the checkpoint has its lane from the start.
+        sqlx::query(include_str!("sql/insert_checkpoint.sql"))
+            .bind(id)
+            .bind(1_i32)
+            .bind(new.start_position)
+            .execute(&mut *transaction)
+            .await?;
+        create_schema(&mut transaction, id).await?;
+        notify_control(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Compare-and-set of a status. `false`: the row was not in `from` any more, look again.
+    pub async fn change_status(&self, id: &str, from: Status, to: Status) -> Result<bool, Error> {
+        let mut transaction = self.pool().begin().await?;
+        let changed = change_status(&mut transaction, id, from, to).await?;
+        notify_control(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(changed)
+    }
+
+    /// Changes the status and forgets the errors of all lanes, so that the retry counter starts again.
+    pub async fn change_status_and_reset(
+        &self,
+        id: &str,
+        from: Status,
+        to: Status,
+    ) -> Result<bool, Error> {
+        let mut transaction = self.pool().begin().await?;
+        let changed = change_status(&mut transaction, id, from, to).await?;
+        if changed {
+            sqlx::query(include_str!("sql/reset_error.sql"))
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        notify_control(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(changed)
+    }
+
+    /// Same id, new bytes: takes over the module; new code resets the retry counter. `false`: the row had other bytes.
+    pub async fn swap_module(
+        &self,
+        id: &str,
+        from: &Digest,
+        to: &Digest,
+        descriptor: &Descriptor,
+        settings: &Settings,
+    ) -> Result<bool, Error> {
+        let mut transaction = self.pool().begin().await?;
+        let swapped = sqlx::query(include_str!("sql/swap_module.sql"))
+            .bind(id)
+            .bind(from.as_slice())
+            .bind(to.as_slice())
+            .bind(sqlx::types::Json(descriptor))
+            .bind(sqlx::types::Json(settings))
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected()
+            > 0;
+        if swapped && from != to {
+            sqlx::query(include_str!("sql/reset_error.sql"))
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        notify_control(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(swapped)
+    }
+
+    /// Drops the schema of a subscription and its rows. Waits for the batches that are open on its lanes.
+    pub async fn remove_subscription(&self, id: &str) -> Result<bool, Error> {
+        let mut transaction = self.pool().begin().await?;
+        sqlx::query(include_str!("sql/lock_lanes.sql"))
+            .bind(id)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let removed = drop_subscription(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(removed)
+    }
+}
+
+/// The end of `remove` and `teardown`, inside the transaction that holds the lanes.
+pub(super) async fn drop_subscription(
+    connection: &mut PgConnection,
+    id: &str,
+) -> Result<bool, Error> {
+    let removed = sqlx::query(include_str!("sql/delete_subscription.sql"))
+        .bind(id)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected()
+        > 0;
+    if removed {
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "DROP SCHEMA IF EXISTS {} CASCADE",
+            quote(id)
+        )))
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query(include_str!("sql/delete_unreferenced_modules.sql"))
+            .execute(&mut *connection)
+            .await?;
+    }
+    notify_control(connection).await?;
+    Ok(removed)
+}
+
+/// The schema is made once and must be ours: a schema that somebody else made is never written to.
+async fn create_schema(connection: &mut PgConnection, id: &str) -> Result<(), Error> {
+    let exists: bool = sqlx::query_scalar(include_str!("sql/schema_exists.sql"))
+        .bind(id)
+        .fetch_one(&mut *connection)
+        .await?;
+    if exists {
+        return Err(Error::SchemaTaken {
+            schema: id.to_owned(),
+        });
+    }
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quote(id))))
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn change_status(
+    connection: &mut PgConnection,
+    id: &str,
+    from: Status,
+    to: Status,
+) -> Result<bool, Error> {
+    let changed = sqlx::query(include_str!("sql/change_status.sql"))
+        .bind(id)
+        .bind(from.name())
+        .bind(from.resume().map(|resume| resume.name()))
+        .bind(to.name())
+        .bind(to.resume().map(|resume| resume.name()))
+        .execute(connection)
+        .await?;
+    Ok(changed.rows_affected() > 0)
+}
+
+/// "Look again", to every host, when the transaction commits.
+pub(super) async fn notify_control(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query(include_str!("sql/notify_control.sql"))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn read_subscription(row: &PgRow) -> Result<Subscription, Error> {
+    let id: String = row.try_get("id")?;
+    let sqlx::types::Json(descriptor) =
+        row.try_get::<sqlx::types::Json<Descriptor>, _>("descriptor")?;
+    let sqlx::types::Json(settings) = row.try_get::<sqlx::types::Json<Settings>, _>("settings")?;
+    let start_position: i64 = row.try_get("start_position")?;
+    Ok(Subscription {
+        status: read_status(row, &id)?,
+        line: row.try_get("line")?,
+        version: row.try_get("version")?,
+        kind: descriptor.kind,
+        group: row.try_get("group_name")?,
+        run_mode: descriptor.run_mode,
+        start_position,
+        boot_until: row.try_get("boot_until")?,
+        status_since: row.try_get("status_since")?,
+        generation: row.try_get("generation")?,
+        descriptor,
+        settings,
+        module: read_digest(row, "module")?,
+        id,
+    })
+}
+
+pub(super) fn read_status(row: &PgRow, id: &str) -> Result<Status, Error> {
+    let (name, resume): (String, Option<String>) = (row.try_get("status")?, row.try_get("resume")?);
+    Status::from_parts(&name, resume.as_deref()).ok_or_else(|| Error::UnknownStatus {
+        id: id.to_owned(),
+        status: name,
+    })
+}
+
+pub(super) fn read_digest(row: &PgRow, column: &str) -> Result<Digest, Error> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    bytes.try_into().map_err(|_| Error::Database {
+        source: sqlx::Error::Decode("a digest is 32 bytes".into()),
+    })
+}

@@ -1,0 +1,63 @@
+//! A value on its way between a guest and PostgreSQL, independent of any Rust type of a table.
+
+mod binary;
+mod numeric;
+mod text;
+
+pub use binary::{decode, encode};
+pub use text::{from_text, select_as_text, to_text};
+
+/// A value in one of the forms that the guest interface knows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+    /// Decimal text, never a float.
+    Numeric(String),
+    Json(String),
+    Uuid(String),
+    /// Days since 1970-01-01.
+    Date(i32),
+    /// Microseconds since the epoch, without a zone.
+    Timestamp(i64),
+    /// Microseconds since the epoch, UTC.
+    Timestamptz(i64),
+    BooleanArray(Vec<Option<bool>>),
+    IntegerArray(Vec<Option<i64>>),
+    FloatArray(Vec<Option<f64>>),
+    TextArray(Vec<Option<String>>),
+    /// Any further type, in PostgreSQL's own text form.
+    Other {
+        type_name: String,
+        text: String,
+    },
+}
+
+impl Value {
+    /// What the value is, in the words of the guest interface.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Boolean(_) => "boolean",
+            Value::Integer(_) => "integer",
+            Value::Float(_) => "float",
+            Value::Text(_) => "text",
+            Value::Bytes(_) => "bytes",
+            Value::Numeric(_) => "numeric",
+            Value::Json(_) => "json",
+            Value::Uuid(_) => "uuid",
+            Value::Date(_) => "date",
+            Value::Timestamp(_) => "timestamp",
+            Value::Timestamptz(_) => "timestamptz",
+            Value::BooleanArray(_) => "boolean-array",
+            Value::IntegerArray(_) => "integer-array",
+            Value::FloatArray(_) => "float-array",
+            Value::TextArray(_) => "text-array",
+            Value::Other { .. } => "other",
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How much one batch takes: little near the head, where latency counts, and much in a rebuild, where a
+//! transaction's own cost counts and a hot row is written once however often it changed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Descriptor, Kind};
+
+/// Events of a batch near the head.
+pub const LIVE_EVENTS_MAX: u32 = 100;
+/// Events of a batch far from it.
+pub const BOOT_EVENTS_MAX: u32 = 10_000;
+/// Events in one call of a guest.
+pub const CHUNK_EVENTS_MAX: u32 = 1_000;
+/// Bytes of events in a batch: 16 MiB. An event larger than this is a batch of its own.
+pub const BATCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Milliseconds after which a batch takes no further chunk.
+pub const BATCH_MS: u64 = 1_000;
+
+/// The limits of one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Events in the batch.
+    pub events: u32,
+    /// Events in one call of the guest.
+    pub chunk_events: u32,
+    /// Bytes of events in the batch.
+    pub bytes: u64,
+    /// Milliseconds after which no further chunk is begun.
+    pub duration_ms: u64,
+}
+
+/// Events of a batch that is `distance` positions from the head: all there is, within
+/// [`LIVE_EVENTS_MAX`] and [`BOOT_EVENTS_MAX`].
+pub fn batch_limit(distance: u64) -> u32 {
+    u32::try_from(distance)
+        .unwrap_or(u32::MAX)
+        .clamp(LIVE_EVENTS_MAX, BOOT_EVENTS_MAX)
+}
+
+impl Pace {
+    /// The pace of this guest, `distance` positions from the head. A processor commits after each of its chunks.
+    pub fn of(guest: &Descriptor, distance: u64) -> Pace {
+        let chunk_events = guest.chunk_events();
+        let events = match guest.kind {
+            Kind::Projector => batch_limit(distance),
+            Kind::Processor => chunk_events,
+        };
+        Pace {
+            events,
+            chunk_events,
+            bytes: BATCH_BYTES_MAX,
+            duration_ms: BATCH_MS,
+        }
+    }
+
+    /// Whether a batch that has taken so much is to be committed now.
+    pub fn is_full(&self, events: u32, bytes: u64, elapsed_ms: u64) -> bool {
+        events >= self.events || bytes >= self.bytes || elapsed_ms >= self.duration_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH_BYTES_MAX, BATCH_MS, Pace, batch_limit};
+    use crate::{Descriptor, Kind, SubscriberId};
+
+    fn guest(id: &str, kind: Kind, max_chunk: u32) -> Descriptor {
+        let id = SubscriberId::parse(id, kind).expect("a good id");
+        Descriptor {
+            max_chunk,
+            ..Descriptor::new(id, kind)
+        }
+    }
+
+    #[test]
+    fn follows_the_distance_to_the_head() {
+        let cases = [
+            (0, 100),
+            (1, 100),
+            (100, 100),
+            (101, 101),
+            (9_999, 9_999),
+            (10_000, 10_000),
+            (u64::MAX, 10_000),
+        ];
+        for (distance, events) in cases {
+            assert_eq!(batch_limit(distance), events, "{distance}");
+        }
+    }
+
+    #[test]
+    fn a_processor_commits_after_each_chunk_of_one_unless_it_asks_for_more() {
+        let cases = [
+            (guest("a_1", Kind::Projector, 0), 10_000, 1_000),
+            (guest("a_1", Kind::Projector, 10), 10_000, 10),
+            (guest("a_1", Kind::Projector, u32::MAX), 10_000, 1_000),
+            (guest("a", Kind::Processor, 0), 1, 1),
+            (guest("a", Kind::Processor, 50), 50, 50),
+            (guest("a", Kind::Processor, u32::MAX), 1_000, 1_000),
+        ];
+        for (guest, events, chunk_events) in cases {
+            let pace = Pace::of(&guest, 1_000_000);
+            assert_eq!(
+                (pace.events, pace.chunk_events),
+                (events, chunk_events),
+                "{guest:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn is_full_at_any_of_its_limits() {
+        let pace = Pace::of(&guest("a_1", Kind::Projector, 0), 500);
+        assert!(!pace.is_full(499, BATCH_BYTES_MAX - 1, BATCH_MS - 1));
+        assert!(pace.is_full(500, 0, 0));
+        assert!(pace.is_full(1, BATCH_BYTES_MAX, 0));
+        assert!(pace.is_full(1, 0, BATCH_MS));
+    }
+}
