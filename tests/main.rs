@@ -1,1 +1,4 @@
 //! The one integration binary: real PostgreSQL, real components. File = behaviour.
+
+mod embedded;
+mod support;

@@ -204,6 +204,7 @@ mod tests {
 
     #[test]
     fn looks_like_a_log_of_loan_applications() {
-        insta::assert_snapshot!(text(2, 1));
+        let text = text(2, 1);
+        insta::assert_snapshot!(text.lines().take(20).collect::<Vec<_>>().join("\n"));
     }
 }

@@ -135,7 +135,7 @@ fn indented(text: &str) -> String {
 /// A table in the style of all verbs: no frame, as wide as the terminal.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     table
 }
 

@@ -106,34 +106,3 @@ impl Error {
         }
     }
 }
-
-impl Error {
-    /// Sorts what the database answered to a statement on the log.
-    pub fn from_statement(source: sqlx::Error) -> Error {
-        let Some(refusal) = source.as_database_error() else {
-            return Error::Database { source };
-        };
-        let message = refusal.message().to_owned();
-        match refusal.code().as_deref() {
-            Some("PJ001") => Error::WrongVersion { message },
-            Some("PJ002") => Error::IdTaken { message },
-            Some("PJ003") => Error::Immutable { message },
-            Some("PJ004") => Error::BadEvent { message },
-            // No schema, no table, no function.
-            Some("3F000" | "42P01" | "42883") => Error::NotMigrated { source },
-            // Given to another stream at the same moment, so that `append` could not see it in time.
-            Some("23505") if refusal.constraint() == Some("events_id_is_unique") => Error::IdTaken { message },
-            _ => Error::Database { source },
-        }
-    }
-
-    /// What the database advises, where it does.
-    pub fn database_hint(&self) -> Option<&str> {
-        match self {
-            Error::Database { source } | Error::Connect { source } | Error::NotMigrated { source } => {
-                source.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.hint()
-            }
-            _ => None,
-        }
-    }
-}

@@ -15,6 +15,7 @@ mod leased;
 mod modules;
 mod new_event;
 mod rows;
+mod settled;
 mod source;
 mod statement;
 mod streams;
