@@ -4,7 +4,8 @@
 --   GRANT USAGE ON SCHEMA projectionist TO app;
 --   GRANT EXECUTE ON FUNCTION projectionist.append(text, bigint, json) TO app;
 
-CREATE SCHEMA projectionist;
+-- Whoever runs the migrations keeps their record in this schema, so it may be there.
+CREATE SCHEMA IF NOT EXISTS projectionist;
 
 COMMENT ON SCHEMA projectionist IS 'The event log and the bookkeeping of Projectionist. Read models live in schemas of their own.';
 

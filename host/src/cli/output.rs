@@ -65,6 +65,10 @@ pub fn render(failure: &anyhow::Error) -> String {
     let mut text = format!("error: {failure}\n");
     for cause in failure.chain().skip(1) {
         text.push_str(&format!("  because {}\n", indented(&words_of(cause))));
+        // Below it are only the same words again.
+        if cause.is::<sqlx::Error>() || cause.is::<sqlx::migrate::MigrateError>() {
+            break;
+        }
     }
     let mut hint = None;
     for cause in failure.chain() {

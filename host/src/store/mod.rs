@@ -99,7 +99,11 @@ impl Store {
 
     /// Creates or updates the schema `projectionist`.
     pub async fn migrate(&self) -> Result<(), Error> {
-        sqlx::migrate!("../migrations")
+        let mut migrator = sqlx::migrate!("../migrations");
+        // Its own table would go where search_path points, which is pg_catalog.
+        migrator.create_schema("projectionist");
+        migrator.dangerous_set_table_name("projectionist.migrations");
+        migrator
             .run(&self.pool)
             .await
             .map_err(|source| Error::Migrate { source })
