@@ -4,7 +4,7 @@
 --   GRANT USAGE ON SCHEMA projectionist TO app;
 --   GRANT EXECUTE ON FUNCTION projectionist.append(text, bigint, json) TO app;
 
--- Whoever runs the migrations keeps their record in this schema, so it may be there.
+-- The record of migrations lives in this schema too, so it is there already when a host migrates.
 CREATE SCHEMA IF NOT EXISTS projectionist;
 
 COMMENT ON SCHEMA projectionist IS 'The event log and the bookkeeping of Projectionist. Read models live in schemas of their own.';

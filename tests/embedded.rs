@@ -5,26 +5,21 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use projectionist::embedded::{Attach, Cluster, Error, Fsync, Options};
 use rustix::process::{Pid, Signal};
 use sqlx::{Connection, PgConnection};
 
-use crate::support::eventually;
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::cluster::{copy_prepared, enterable_directory};
+use crate::support::{PATIENCE, eventually};
 
 /// Says to the test binary, started again, whose data root it shall own.
 const OWNED_ROOT: &str = "PROJECTIONIST_TEST_OWNED_ROOT";
 
-/// A place that the server's user can enter too.
-fn place() -> tempfile::TempDir {
-    let place = tempfile::Builder::new()
-        .prefix("pj-embedded-")
-        .tempdir()
-        .expect("a temporary directory");
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o711)).expect("its mode");
+/// A place with a cluster in it, so that nobody waits for `initdb`.
+async fn prepared_place() -> tempfile::TempDir {
+    let place = enterable_directory();
+    copy_prepared(&place.path().join("data")).await;
     place
 }
 
@@ -130,7 +125,7 @@ async fn owns_a_data_root_until_killed() {
 
 #[tokio::test]
 async fn starts_in_an_empty_place_and_serves_only_through_its_socket() {
-    let place = place();
+    let place = enterable_directory();
     let cluster = acquire(options(&place)).await;
     assert!(cluster.is_owner());
     assert_eq!(
@@ -172,7 +167,7 @@ async fn starts_in_an_empty_place_and_serves_only_through_its_socket() {
 
 #[tokio::test]
 async fn keeps_its_data_over_a_restart() {
-    let place = place();
+    let place = prepared_place().await;
     let cluster = acquire(options(&place)).await;
     execute(
         cluster.url(),
@@ -200,7 +195,7 @@ async fn keeps_its_data_over_a_restart() {
 
 #[tokio::test]
 async fn goes_down_cleanly_when_its_owner_is_killed() {
-    let place = place();
+    let place = prepared_place().await;
     let mut owner = Owner::start(&place.path().join("data"));
     execute(
         &owner.url,
@@ -238,7 +233,7 @@ async fn goes_down_cleanly_when_its_owner_is_killed() {
 
 #[tokio::test]
 async fn takes_over_at_once_from_an_owner_that_was_killed() {
-    let place = place();
+    let place = prepared_place().await;
     Owner::start(&place.path().join("data")).kill();
     // No waiting in between: the dead owner's server may still be stopping.
     let cluster = acquire(Options {
@@ -252,7 +247,7 @@ async fn takes_over_at_once_from_an_owner_that_was_killed() {
 
 #[tokio::test]
 async fn a_second_process_attaches_or_is_refused() {
-    let place = place();
+    let place = prepared_place().await;
     let owner = Owner::start(&place.path().join("data"));
     let second = acquire(Options {
         attach: Attach::Allowed,
@@ -284,7 +279,7 @@ async fn a_second_process_attaches_or_is_refused() {
 
 #[tokio::test]
 async fn a_stale_pid_file_does_not_stop_a_start() {
-    let place = place();
+    let place = prepared_place().await;
     let cluster = acquire(options(&place)).await;
     let pid_file = cluster.data_root().join("pg/postmaster.pid");
     cluster.shutdown().await.expect("stopped");
@@ -301,7 +296,7 @@ async fn a_stale_pid_file_does_not_stop_a_start() {
 
 #[tokio::test]
 async fn a_server_that_lost_host_and_supervisor_is_replaced() {
-    let place = place();
+    let place = prepared_place().await;
     let mut owner = Owner::start(&place.path().join("data"));
     let pid_file = place.path().join("data/pg/postmaster.pid");
     let orphan: i32 = fs::read_to_string(&pid_file)
@@ -340,7 +335,7 @@ async fn a_server_that_lost_host_and_supervisor_is_replaced() {
 
 #[tokio::test]
 async fn a_long_path_gets_its_socket_elsewhere() {
-    let place = place();
+    let place = enterable_directory();
     let long = place.path().join("d".repeat(60)).join("e".repeat(60));
     let cluster = acquire(Options {
         data_root: Some(long.clone()),
@@ -356,7 +351,7 @@ async fn a_long_path_gets_its_socket_elsewhere() {
 
 #[tokio::test]
 async fn missing_binaries_are_named() {
-    let place = place();
+    let place = enterable_directory();
     let empty = place.path().join("empty");
     fs::create_dir(&empty).expect("a directory");
     let refusal = refusal(Options {
@@ -377,7 +372,7 @@ async fn missing_binaries_are_named() {
 
 #[tokio::test]
 async fn a_server_that_cannot_start_shows_the_end_of_its_log() {
-    let place = place();
+    let place = prepared_place().await;
     acquire(options(&place))
         .await
         .shutdown()
@@ -398,7 +393,7 @@ async fn a_place_that_the_servers_user_cannot_enter_is_named() {
     if !rustix::process::geteuid().is_root() {
         return; // Only a lent user can be kept out.
     }
-    let place = place();
+    let place = enterable_directory();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).expect("its mode");
     let refusal = refusal(options(&place)).await.to_string();
     let blocked = place.path().to_str().expect("text");

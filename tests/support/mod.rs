@@ -1,7 +1,17 @@
 //! What tests share: a server, a database each, the guests, and waiting for a condition.
 
+pub mod cluster;
+pub mod database;
+pub mod guests;
+
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+pub use database::TestDatabase;
+
+/// How long a test waits for what should come at once: long, because a busy machine is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -21,4 +31,19 @@ pub async fn eventually<T, E: Display>(
             Err(_) => tokio::time::sleep(LOOK_EVERY).await,
         }
     }
+}
+
+/// The target directory of the build that this test belongs to.
+fn target_dir() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("cargo puts it into the target directory")
+}
+
+/// The root of the repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("host/ is in the repository")
+        .to_path_buf()
 }

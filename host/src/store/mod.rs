@@ -100,9 +100,9 @@ impl Store {
     /// Creates or updates the schema `projectionist`.
     pub async fn migrate(&self) -> Result<(), Error> {
         let mut migrator = sqlx::migrate!("../migrations");
-        // Its own table would go where search_path points, which is pg_catalog.
-        migrator.create_schema("projectionist");
+        // The record of what was done is in the same schema. Its plain name would land in the first of search_path.
         migrator.dangerous_set_table_name("projectionist.migrations");
+        migrator.create_schema("projectionist");
         migrator
             .run(&self.pool)
             .await
