@@ -1,5 +1,6 @@
 //! Projectionist as a library: an event log in PostgreSQL, and projectors and processors that are WebAssembly components.
 
 pub mod embedded;
+pub mod engine;
 pub mod guest;
 pub mod store;

@@ -1,0 +1,3 @@
+//! Floor 3: what a host does.
+
+pub mod horizon_task;
