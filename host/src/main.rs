@@ -1,3 +1,7 @@
-//! The thin binary: parses, calls the library, prints.
+//! The thin binary: the command line is part of the library, where it can be tested.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    projectionist::cli::main()
+}

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Error, ReadFilter, Store};
 
 /// Between the epochs of PostgreSQL (2000) and Unix (1970), in microseconds.
-const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+pub(super) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// An event as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,13 +109,8 @@ impl Store {
     ) -> Result<Vec<RecordedEvent>, Error> {
         const FIXED_PARAMETERS: usize = 3;
         let (condition, parameters) = filter.to_sql(FIXED_PARAMETERS + 1);
-        let sql = self
-            .source()
-            .render(&statement.replace("{filter}", &condition));
-        let mut query = sqlx::query(AssertSqlSafe(sql))
-            .bind(after)
-            .bind(up_to)
-            .bind(limit.events);
+        let sql = self.source().render(&statement.replace("{filter}", &condition));
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(after).bind(up_to).bind(limit.events);
         for parameter in parameters {
             query = query.bind(parameter);
         }

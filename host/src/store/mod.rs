@@ -4,18 +4,21 @@ mod admission;
 pub mod append;
 mod batch;
 mod bell;
+mod copy_format;
 mod error;
 mod events;
 mod filter;
 mod guest_error;
 mod horizon;
 mod hosts;
+mod import;
 mod lanes;
 mod leased;
 mod listener;
 mod modules;
 mod new_event;
 mod rows;
+mod settled;
 mod source;
 mod statement;
 mod streams;
@@ -30,21 +33,20 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use admission::MAX_STATEMENT_BYTES;
 pub use append::{Appended, ExpectedVersion};
-pub use batch::{Batch, Durability, Grant, LaneState, Opening, Outcome, PendingAppend};
+pub use batch::{Batch, Change, Durability, Grant, LaneState, Opening, Outcome, PendingAppend};
 pub use error::Error;
 pub use events::{Page, ReadLimit, RecordedEvent};
 pub use filter::ReadFilter;
 pub use guest_error::GuestError;
 pub use horizon::{Holder, Horizon, Look};
 pub use hosts::{HOST_LIFETIME, HostFile, HostRow};
+pub use import::{ImportLine, Importer, Written};
 pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
 pub use listener::{Hint, Listener, Ringer};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
 pub use source::EventSource;
 pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
-pub use subscriptions::{
-    Digest, NewSubscription, Settings, Subscription, kind_text, run_mode_text,
-};
+pub use subscriptions::{Digest, NewSubscription, Subscription, kind_text, run_mode_text};
 pub use value::Value;
 
 use admission::Admission;

@@ -38,10 +38,7 @@ pub struct NewEvent {
     pub correlation_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        with = "time::serde::rfc3339::option"
-    )]
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub recorded_at: Option<OffsetDateTime>,
 }
 
@@ -77,11 +74,7 @@ impl NewEvent {
         within("type", self.event_type.len(), MAX_TYPE_BYTES)?;
         within("data", self.data.get().len(), MAX_DATA_BYTES)?;
         within("metadata", self.metadata.get().len(), MAX_METADATA_BYTES)?;
-        within(
-            "tags",
-            self.tags.iter().map(String::len).sum(),
-            MAX_TAGS_BYTES,
-        )?;
+        within("tags", self.tags.iter().map(String::len).sum(), MAX_TAGS_BYTES)?;
         if self.event_type.is_empty() {
             return bad("type is empty");
         }
@@ -93,13 +86,9 @@ impl NewEvent {
         }
         let texts = self.tags.iter().chain([&self.event_type]);
         if texts.into_iter().any(|text| text.contains('\0'))
-            || [&self.data, &self.metadata]
-                .iter()
-                .any(|json| names_nul(json.get()))
+            || [&self.data, &self.metadata].iter().any(|json| names_nul(json.get()))
         {
-            return bad(
-                "it contains the character \\u0000, which PostgreSQL cannot hold in a text",
-            );
+            return bad("it contains the character \\u0000, which PostgreSQL cannot hold in a text");
         }
         Ok(())
     }
@@ -108,6 +97,9 @@ impl NewEvent {
 impl EventLine {
     /// Reads and checks one line.
     pub fn parse(line: &str) -> Result<EventLine, BadLine> {
+        if !line.trim_start().starts_with('{') {
+            return bad("it is not a JSON object");
+        }
         let fields: Fields = serde_json::from_str(line).map_err(describe)?;
         if let Some(stream) = &fields.stream {
             check_stream(stream)?;
@@ -125,20 +117,17 @@ impl EventLine {
             _ => empty_object(),
         };
         let event = NewEvent {
-            id: fields.id,
+            id: uuid("id", fields.id)?,
             event_type: fields.event_type.into_owned(),
             data: fields.data.map_or_else(empty_object, RawValue::to_owned),
             metadata,
-            causation_id: fields.causation_id,
-            correlation_id: fields.correlation_id,
+            causation_id: uuid("causation_id", fields.causation_id)?,
+            correlation_id: uuid("correlation_id", fields.correlation_id)?,
             tags: fields.tags.unwrap_or_default(),
             recorded_at,
         };
         event.check()?;
-        Ok(EventLine {
-            stream: fields.stream.map(Cow::into_owned),
-            event,
-        })
+        Ok(EventLine { stream: fields.stream.map(Cow::into_owned), event })
     }
 }
 
@@ -152,9 +141,7 @@ pub fn check_stream(stream: &str) -> Result<(), BadLine> {
         return bad("stream contains *, which in filters stands for any ending");
     }
     if stream.contains('\0') {
-        return bad(
-            "stream contains the character \\u0000, which PostgreSQL cannot hold in a text",
-        );
+        return bad("stream contains the character \\u0000, which PostgreSQL cannot hold in a text");
     }
     Ok(())
 }
@@ -173,9 +160,12 @@ struct Fields<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     metadata: Option<&'a RawValue>,
-    id: Option<Uuid>,
-    causation_id: Option<Uuid>,
-    correlation_id: Option<Uuid>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    causation_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    correlation_id: Option<Cow<'a, str>>,
     tags: Option<Vec<String>>,
     #[serde(borrow)]
     recorded_at: Option<Cow<'a, str>>,
@@ -187,6 +177,11 @@ struct Fields<'a> {
 
 fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
+}
+
+fn uuid(field: &str, text: Option<Cow<str>>) -> Result<Option<Uuid>, BadLine> {
+    let Some(text) = text else { return Ok(None) };
+    Uuid::parse_str(&text).map(Some).map_err(|_| BadLine(format!("{field} is not a UUID: {text:?}")))
 }
 
 fn empty_object() -> Box<RawValue> {
@@ -201,9 +196,7 @@ fn within(what: &str, size_bytes: usize, limit_bytes: usize) -> Result<(), BadLi
     if size_bytes <= limit_bytes {
         return Ok(());
     }
-    Err(BadLine(format!(
-        "{what} is {size_bytes} bytes long; the limit is {limit_bytes}"
-    )))
+    Err(BadLine(format!("{what} is {size_bytes} bytes long; the limit is {limit_bytes}")))
 }
 
 /// The parser counts lines within the one line that it sees, which would mislead: only the column is told.
@@ -219,11 +212,7 @@ fn describe(error: serde_json::Error) -> BadLine {
 /// Whether JSON text holds an escaped NUL: `\u0000` after an even number of backslashes.
 fn names_nul(json: &str) -> bool {
     json.match_indices("\\u0000").any(|(at, _)| {
-        let backslashes = json.as_bytes()[..at]
-            .iter()
-            .rev()
-            .take_while(|byte| **byte == b'\\')
-            .count();
+        let backslashes = json.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
         backslashes % 2 == 0
     })
 }
@@ -234,16 +223,13 @@ mod tests {
 
     #[test]
     fn keeps_data_as_it_was_written() {
-        let line =
-            EventLine::parse(r#"{"type": "A", "stream": "s", "data": { "b":1.50,  "a":[ ] }}"#)
-                .expect("an event");
+        let line = EventLine::parse(r#"{"type": "A", "stream": "s", "data": { "b":1.50,  "a":[ ] }}"#).expect("an event");
         assert_eq!(line.event.data.get(), r#"{ "b":1.50,  "a":[ ] }"#);
     }
 
     #[test]
     fn a_null_is_data_but_no_metadata() {
-        let line =
-            EventLine::parse(r#"{"type": "A", "data": null, "metadata": null}"#).expect("an event");
+        let line = EventLine::parse(r#"{"type": "A", "data": null, "metadata": null}"#).expect("an event");
         assert_eq!(line.event.data.get(), "null");
         assert_eq!(line.event.metadata.get(), "{}");
     }
@@ -268,12 +254,7 @@ mod tests {
             r#"{"type": "A"} {}"#,
         ]
         .iter()
-        .map(|line| {
-            format!(
-                "{line}\n  {}",
-                EventLine::parse(line).expect_err("a bad line")
-            )
-        })
+        .map(|line| format!("{line}\n  {}", EventLine::parse(line).expect_err("a bad line")))
         .collect();
         insta::assert_snapshot!(reasons.join("\n"));
     }

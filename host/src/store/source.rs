@@ -1,6 +1,8 @@
 //! Where events are read from: the names of a table, its columns and its sequence. Data, so that the table of another event
 //! store can be described without a line of code.
 
+use super::quote;
+
 /// One table of events, in the names that it uses for what Projectionist calls position, stream and so on. The names are
 /// written by whoever configures the host and go into SQL as they are, quoted; nothing of a guest gets here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,10 +87,6 @@ impl EventSource {
         }
         sql
     }
-}
-
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -1,0 +1,92 @@
+//! Floor 4: the command line. Each verb is a file: its arguments, and `run`, which calls `admin` or the store and prints.
+//!
+//! To add a verb: a file with `Arguments` and `run`, a line in [`Verb`] and one in [`run`].
+
+mod append;
+mod database;
+mod events;
+mod import;
+mod migrate;
+mod output;
+mod sample;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use database::{DatabaseArguments, Opened, open};
+pub use output::{Exit, OutputArguments, Refusal};
+
+/// Keeps projections alive: follows an event log in PostgreSQL and runs projectors and processors that are WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "projectionist", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Arguments {
+    #[command(flatten)]
+    database: DatabaseArguments,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  the command line was not understood
+  3  refused by a rule: another version was expected, an id is taken, a line is not an event
+  4  the database is out of reach
+
+Example, from nothing to an event log that can be looked at:
+  projectionist sample --applications 100 | projectionist import -
+  projectionist events --last 5";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Append(append::Arguments),
+    Import(import::Arguments),
+    Events(events::Arguments),
+    Sample(sample::Arguments),
+    Migrate(migrate::Arguments),
+}
+
+/// Parses the command line of this process, does what it says and prints what came of it.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(failure) => return output::report(&anyhow::Error::from(failure).context("no threads to work with")).into(),
+    };
+    let exit = match runtime.block_on(run(arguments)) {
+        Ok(()) => Exit::Done,
+        Err(failure) => output::report(&failure),
+    };
+    // A read of standard input that nobody waits for any more must not hold the process.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let database = &arguments.database;
+    match arguments.verb {
+        Verb::Append(arguments) => append::run(arguments, database).await,
+        Verb::Import(arguments) => import::run(arguments, database).await,
+        Verb::Events(arguments) => events::run(arguments, database).await,
+        Verb::Sample(arguments) => sample::run(arguments),
+        Verb::Migrate(arguments) => migrate::run(arguments, database).await,
+    }
+}
+
+/// The help text of a verb, or of the whole command for none, as a person sees it.
+pub fn help_of(verb: Option<&str>) -> String {
+    let words = [Some("projectionist"), verb, Some("--help")];
+    let shown = Arguments::command().term_width(100).try_get_matches_from(words.into_iter().flatten().map(OsString::from));
+    match shown {
+        Err(help) => help.to_string(),
+        Ok(_) => unreachable!("--help is never a match"),
+    }
+}
+
+/// The names of all verbs.
+pub fn verbs() -> Vec<String> {
+    Arguments::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+}
