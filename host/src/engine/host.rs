@@ -138,7 +138,7 @@ impl Host {
     /// Looks at the directory until every file in it has been judged.
     pub async fn scan(&mut self) -> Result<(), Error> {
         self.keep_alive().await?;
-        self.follower.wait_for_horizon().await?;
+        self.follower.look().await?;
         while self.intake.scan().await? == Settled::NotYet {
             tokio::time::sleep(STABLE_AFTER).await;
         }
@@ -168,7 +168,7 @@ impl Host {
                 }
             }
             if !worked && self.follower.look().await? == horizon {
-                done.horizon = horizon;
+                done.horizon = horizon.unwrap_or(0);
                 return Ok(done);
             }
         }
@@ -214,7 +214,7 @@ impl Host {
         }
         workers.drain(self.options.drain).await;
         let _ = alive.await;
-        let _ = following.await;
+        following.ended().await;
         self.leave().await;
         Ok(())
     }

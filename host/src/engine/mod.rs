@@ -7,6 +7,7 @@ mod batch;
 mod catalog;
 mod directory;
 mod follower;
+pub mod horizon_task;
 mod host;
 mod intake;
 mod lane;
