@@ -8,7 +8,13 @@ use crate::store::{DEFAULT_CONNECTIONS, Store};
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseArguments {
     /// The PostgreSQL database to use. Without it: a private server, which is started for the command and stopped after it.
-    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database_url: Option<String>,
 }
 
@@ -23,13 +29,24 @@ pub struct Opened {
 pub async fn open(arguments: &DatabaseArguments) -> anyhow::Result<Opened> {
     if let Some(url) = &arguments.database_url {
         let store = Store::connect(url, DEFAULT_CONNECTIONS).await?;
-        return Ok(Opened { store, cluster: None });
+        return Ok(Opened {
+            store,
+            cluster: None,
+        });
     }
-    let options = embedded::Options { attach: embedded::Attach::Allowed, ..embedded::Options::default() };
-    let cluster = Cluster::acquire(options).await.context("starting the private PostgreSQL server")?;
+    let options = embedded::Options {
+        attach: embedded::Attach::Allowed,
+        ..embedded::Options::default()
+    };
+    let cluster = Cluster::acquire(options)
+        .await
+        .context("starting the private PostgreSQL server")?;
     let store = Store::connect(cluster.url(), DEFAULT_CONNECTIONS).await?;
     store.migrate().await?;
-    Ok(Opened { store, cluster: Some(cluster) })
+    Ok(Opened {
+        store,
+        cluster: Some(cluster),
+    })
 }
 
 impl Opened {
@@ -37,7 +54,10 @@ impl Opened {
     pub async fn close(self) -> anyhow::Result<()> {
         self.store.pool().close().await;
         if let Some(cluster) = self.cluster {
-            cluster.shutdown().await.context("stopping the private PostgreSQL server")?;
+            cluster
+                .shutdown()
+                .await
+                .context("stopping the private PostgreSQL server")?;
         }
         Ok(())
     }

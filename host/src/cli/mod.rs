@@ -52,9 +52,17 @@ enum Verb {
 /// Parses the command line of this process, does what it says and prints what came of it.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
-        Err(failure) => return output::report(&anyhow::Error::from(failure).context("no threads to work with")).into(),
+        Err(failure) => {
+            return output::report(
+                &anyhow::Error::from(failure).context("no threads to work with"),
+            )
+            .into();
+        }
     };
     let exit = match runtime.block_on(run(arguments)) {
         Ok(()) => Exit::Done,
@@ -79,7 +87,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// The help text of a verb, or of the whole command for none, as a person sees it.
 pub fn help_of(verb: Option<&str>) -> String {
     let words = [Some("projectionist"), verb, Some("--help")];
-    let shown = Arguments::command().term_width(100).try_get_matches_from(words.into_iter().flatten().map(OsString::from));
+    let shown = Arguments::command()
+        .term_width(100)
+        .try_get_matches_from(words.into_iter().flatten().map(OsString::from));
     match shown {
         Err(help) => help.to_string(),
         Ok(_) => unreachable!("--help is never a match"),
@@ -88,5 +98,8 @@ pub fn help_of(verb: Option<&str>) -> String {
 
 /// The names of all verbs.
 pub fn verbs() -> Vec<String> {
-    Arguments::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+    Arguments::command()
+        .get_subcommands()
+        .map(|verb| verb.get_name().to_owned())
+        .collect()
 }
