@@ -12,6 +12,7 @@ pub mod limits;
 mod module;
 mod native;
 mod runtime;
+mod settings;
 mod state;
 mod wasi;
 
@@ -22,4 +23,5 @@ pub use instance::Instance;
 pub use limits::Limits;
 pub use module::{Module, check_size};
 pub use runtime::{Runtime, engine};
+pub use settings::{MAX_SETTINGS_BYTES, Retry, Settings};
 pub use state::CallContext;

@@ -1,6 +1,6 @@
 //! What the host keeps for one instance of a guest: the open batch, the event in hand, the limits used so far.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::imports::Cause;
 use super::limits::{Limits, MAX_OUTPUT_BYTES, Meter};
 use super::wasi;
-use crate::store::{Batch, Settings, Store};
+use crate::store::{Batch, Store};
 
 /// Who the guest is and where its subscription stands; the answers of the `context` and `config` imports.
 #[derive(Clone)]
@@ -25,7 +25,8 @@ pub struct CallContext {
     /// 1 on the first delivery.
     pub attempt: u32,
     pub retry_context: Option<String>,
-    pub settings: Arc<Settings>,
+    /// What the operator set for the guest to read.
+    pub settings: Arc<BTreeMap<String, String>>,
     pub store: Store,
 }
 

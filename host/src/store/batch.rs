@@ -87,6 +87,25 @@ pub enum Outcome {
     Overtaken,
 }
 
+/// What a batch does to the status of its subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Keep,
+    /// From and to; when the status is another by now, the batch is committed all the same.
+    Try(Status, Status),
+    /// From and to; when the status is another by now, the batch is given up.
+    Must(Status, Status),
+}
+
+impl Change {
+    fn statuses(self) -> Option<(Status, Status)> {
+        match self {
+            Change::Keep => None,
+            Change::Try(from, to) | Change::Must(from, to) => Some((from, to)),
+        }
+    }
+}
+
 /// An open batch.
 pub struct Batch {
     connection: Option<Leased>,
@@ -278,12 +297,7 @@ impl Batch {
     }
 
     /// Moves the checkpoint, changes the status where the batch ends a phase, and commits. Buffered writes are out by now.
-    pub async fn commit(
-        mut self,
-        to: i64,
-        status: Option<(Status, Status)>,
-        host: Uuid,
-    ) -> Result<Outcome, Error> {
+    pub async fn commit(mut self, to: i64, change: Change, host: Uuid) -> Result<Outcome, Error> {
         let (key, state, transaction_id) = (
             self.key.clone(),
             self.state.clone(),
@@ -311,9 +325,13 @@ impl Batch {
                 .execute(&mut *connection)
                 .await?;
         }
-        if let Some((from, to)) = status {
-            // An operator who changed the status meanwhile keeps his: the batch itself is good.
-            if change_status(connection, &key.subscription, from, to).await? {
+        if let Some((from, to)) = change.statuses() {
+            let changed = change_status(connection, &key.subscription, from, to).await?;
+            if !changed && matches!(change, Change::Must(..)) {
+                return Ok(Outcome::Overtaken);
+            }
+            // An operator who changed the status meanwhile keeps his; the batch itself is good.
+            if changed {
                 notify_control(connection).await?;
             }
         }

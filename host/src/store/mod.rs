@@ -30,7 +30,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use admission::MAX_STATEMENT_BYTES;
 pub use append::{Appended, ExpectedVersion};
-pub use batch::{Batch, Durability, Grant, LaneState, Opening, Outcome, PendingAppend};
+pub use batch::{Batch, Change, Durability, Grant, LaneState, Opening, Outcome, PendingAppend};
 pub use error::Error;
 pub use events::{Page, ReadLimit, RecordedEvent};
 pub use filter::ReadFilter;
@@ -41,9 +41,7 @@ pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
 pub use source::EventSource;
 pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
-pub use subscriptions::{
-    Digest, NewSubscription, Settings, Subscription, kind_text, run_mode_text,
-};
+pub use subscriptions::{Digest, NewSubscription, Subscription, kind_text, run_mode_text};
 pub use value::Value;
 
 use admission::Admission;

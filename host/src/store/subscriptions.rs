@@ -1,7 +1,5 @@
 //! The rows of subscriptions: what the host knows of each subscriber id, and the compare-and-set that changes its status.
 
-use std::collections::BTreeMap;
-
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use subscription::{Descriptor, Kind, RunMode, Status};
@@ -11,9 +9,6 @@ use super::{Error, Store, quote};
 
 /// The SHA-256 of a module's bytes.
 pub type Digest = [u8; 32];
-
-/// A guest's settings, from the file beside its module.
-pub type Settings = BTreeMap<String, String>;
 
 /// One row of `subscriptions`.
 #[derive(Clone, Debug)]
@@ -32,7 +27,8 @@ pub struct Subscription {
     pub status_since: OffsetDateTime,
     pub generation: i32,
     pub descriptor: Descriptor,
-    pub settings: Settings,
+    /// What the operator set for the guest, as the floor of guests wrote it.
+    pub settings: serde_json::Value,
     pub module: Digest,
 }
 
@@ -40,7 +36,8 @@ pub struct Subscription {
 #[derive(Clone, Debug)]
 pub struct NewSubscription {
     pub descriptor: Descriptor,
-    pub settings: Settings,
+    /// What the operator set for the guest, as the floor of guests wrote it.
+    pub settings: serde_json::Value,
     pub module: Digest,
     /// Exclusive.
     pub start_position: i64,
@@ -153,7 +150,7 @@ impl Store {
         from: &Digest,
         to: &Digest,
         descriptor: &Descriptor,
-        settings: &Settings,
+        settings: &serde_json::Value,
     ) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
         let swapped = sqlx::query(include_str!("sql/swap_module.sql"))
@@ -262,7 +259,7 @@ fn read_subscription(row: &PgRow) -> Result<Subscription, Error> {
     let id: String = row.try_get("id")?;
     let sqlx::types::Json(descriptor) =
         row.try_get::<sqlx::types::Json<Descriptor>, _>("descriptor")?;
-    let sqlx::types::Json(settings) = row.try_get::<sqlx::types::Json<Settings>, _>("settings")?;
+    let settings: serde_json::Value = row.try_get("settings")?;
     let start_position: i64 = row.try_get("start_position")?;
     Ok(Subscription {
         status: read_status(row, &id)?,

@@ -1,0 +1,70 @@
+//! What the parts of one host share: handles that are cheap to clone, and nothing that needs a lock for long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use subscription::RetryPolicy;
+use tokio::sync::{Semaphore, broadcast, watch};
+use uuid::Uuid;
+
+use super::catalog::Catalog;
+use super::notice::Notice;
+use crate::store::Store;
+
+/// Batches of one host that are open at the same time. Each needs a connection, and another one for reading.
+const MAX_OPEN_BATCHES: usize = 8;
+
+/// Notices kept for a slow reader before it misses some.
+const NOTICES: usize = 1_024;
+
+pub(super) struct Shared {
+    pub store: Store,
+    pub catalog: Catalog,
+    pub host: Uuid,
+    pub retry: RetryPolicy,
+    /// Everything up to here is settled. None until the horizon has been seen once.
+    pub horizon: watch::Receiver<Option<i64>>,
+    /// "Look again": rows of subscriptions or modules have changed, by whomever.
+    pub changes: watch::Sender<u64>,
+    pub permits: Semaphore,
+    /// Another host is alive: lanes are shared fairly with it.
+    pub has_company: AtomicBool,
+    /// Tests move the clock of retries; nobody else does.
+    pub clock_ahead_ms: AtomicI64,
+    notices: broadcast::Sender<Notice>,
+}
+
+impl Shared {
+    pub fn new(store: Store, catalog: Catalog, host: Uuid, retry: RetryPolicy, horizon: watch::Receiver<Option<i64>>) -> Arc<Shared> {
+        Arc::new(Shared {
+            store,
+            catalog,
+            host,
+            retry,
+            horizon,
+            changes: watch::channel(0).0,
+            permits: Semaphore::new(MAX_OPEN_BATCHES),
+            has_company: AtomicBool::new(false),
+            clock_ahead_ms: AtomicI64::new(0),
+            notices: broadcast::channel(NOTICES).0,
+        })
+    }
+
+    /// Tells whoever listens; nobody need.
+    pub fn notify(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    /// Wakes everybody who waits for a change.
+    pub fn hint_changes(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub fn has_company(&self) -> bool {
+        self.has_company.load(Ordering::Relaxed)
+    }
+}
