@@ -14,6 +14,7 @@ mod lanes;
 mod leased;
 mod modules;
 mod new_event;
+mod overview;
 mod rows;
 mod settled;
 mod source;
