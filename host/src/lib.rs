@@ -3,5 +3,6 @@
 pub mod admin;
 pub mod cli;
 pub mod embedded;
+pub mod engine;
 pub mod guest;
 pub mod store;

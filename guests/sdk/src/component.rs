@@ -69,7 +69,9 @@ macro_rules! __export {
             }
         }
 
-        // Elsewhere, as in `cargo test`, linkers refuse the names of these exports.
+        // Elsewhere, as in `cargo test`, linkers refuse the names of these exports; the constant keeps what is exported
+        // from being called dead there.
+        const _: fn() -> $crate::Subscriber<$source> = <__Component as $crate::Definition>::define;
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::export_component!(__Component with_types_in $crate::bindings);
     };

@@ -28,6 +28,22 @@ pub enum Error {
     /// What was given is not an event (PJ004).
     #[error("{message}")]
     BadEvent { message: String },
+    #[error(
+        "the server is a standby, where open writers cannot be seen, so events cannot be read in safe order; use the URL \
+         of the primary server"
+    )]
+    Standby,
+    #[error("there is no sequence {sequence} to number the events; run `projectionist migrate`")]
+    NoSequence { sequence: String },
+    #[error(
+        "events cannot be read in safe order: the sequence {sequence} has {found}; mend it with: ALTER SEQUENCE {sequence} \
+         {wanted}"
+    )]
+    UnsafeSequence {
+        sequence: String,
+        found: String,
+        wanted: &'static str,
+    },
     #[error("an event could not be written as JSON")]
     Encode { source: serde_json::Error },
     #[error("the database refused a statement")]

@@ -29,7 +29,9 @@ impl Store {
     /// The transactions that have taken a number and have not ended.
     async fn writers(&self) -> Result<HashSet<String>, Error> {
         let sql = self.source().render(include_str!("sql/list_writers.sql"));
-        let writers: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(self.pool()).await?;
+        let writers: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(self.pool())
+            .await?;
         Ok(writers.into_iter().collect())
     }
 }

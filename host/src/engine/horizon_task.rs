@@ -1,0 +1,200 @@
+//! The one task of a host that follows the horizon of a source, for all subscriptions.
+//!
+//! While events come it polls. When they stop it goes to sleep, and appenders wake it by the bell. The order in which it
+//! does so loses no ring: arm the bell, then look at holders, then at events, then wait. An appender that had looked at
+//! the bell before it was armed is still a holder, or its events are there.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Error, Hint, Holder, Horizon, Look, Store};
+
+/// The pauses between looks while awake: short after an event, longer while nothing comes or a holder is waited for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long nothing has to come before the task goes to sleep.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// How long a sleep lasts at most. A lost ring costs this much, never an event.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The bell stays armed this much longer than a sleep: two hosts that arm it at once may set it back by a moment.
+const BELL_MARGIN: Duration = Duration::from_millis(500);
+
+/// A holder that stays longer is reported, and no longer keeps the task awake: its events may come a tick late.
+const LONG_HOLDER: Duration = Duration::from_secs(5);
+
+/// How long to wait after the database could not be asked.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Follows the horizon until `stop`. What it publishes is `None` until the writers that were open at the start have ended.
+/// `events` is the hint that something was appended; without one, only the tick wakes the task.
+pub fn spawn(
+    store: Store,
+    events: Hint,
+    horizon: watch::Sender<Option<i64>>,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
+    let search = Horizon::new(store.clone());
+    let task = HorizonTask {
+        store,
+        search,
+        events,
+        horizon,
+        waited_for: Known::default(),
+        open: Known::default(),
+        reported: HashSet::new(),
+    };
+    tokio::spawn(async move {
+        // Every statement of the task stands alone, so it can be stopped anywhere.
+        stop.run_until_cancelled(task.run()).await;
+    })
+}
+
+struct HorizonTask {
+    store: Store,
+    search: Horizon,
+    events: Hint,
+    horizon: watch::Sender<Option<i64>>,
+    /// Those that the horizon waits for.
+    waited_for: Known,
+    /// All that were there when the task went to sleep.
+    open: Known,
+    /// Those of the first that were reported.
+    reported: HashSet<String>,
+}
+
+impl HorizonTask {
+    async fn run(mut self) {
+        let mut outage = false;
+        loop {
+            let Err(error) = self.follow().await;
+            if !outage {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the horizon cannot be followed; trying again"
+                );
+            }
+            outage = true;
+            tokio::time::sleep(RETRY_AFTER).await;
+            outage &= self.look().await.is_err();
+        }
+    }
+
+    async fn follow(&mut self) -> Result<std::convert::Infallible, Error> {
+        loop {
+            self.poll_until_quiet().await?;
+            while self.sleep().await? == Woken::ByTick {}
+        }
+    }
+
+    async fn poll_until_quiet(&mut self) -> Result<(), Error> {
+        let mut pause = SHORTEST_PAUSE;
+        let mut last_event = Instant::now();
+        loop {
+            let (look, moved) = self.look().await?;
+            if moved || look.more {
+                (pause, last_event) = (SHORTEST_PAUSE, Instant::now());
+                continue;
+            }
+            if last_event.elapsed() >= QUIET && !self.waited_for.any_is_fresh(&look.waiting_for) {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Sleeps once, unless there is something to do after all.
+    async fn sleep(&mut self) -> Result<Woken, Error> {
+        self.events.register();
+        self.store.arm_bell(TICK + BELL_MARGIN).await?;
+        let holders = self.store.holders().await?;
+        self.open.meet(&holders);
+        let (look, moved) = self.look().await?;
+        let soon =
+            self.open.any_is_fresh(&holders) || self.waited_for.any_is_fresh(&look.waiting_for);
+        if moved || look.more || soon {
+            return Ok(Woken::ByWork);
+        }
+        tokio::select! {
+            () = self.events.heard() => Ok(Woken::ByWork),
+            () = tokio::time::sleep(TICK) => Ok(Woken::ByTick),
+        }
+    }
+
+    /// Looks once and publishes; says whether the horizon moved.
+    async fn look(&mut self) -> Result<(Look, bool), Error> {
+        let look = self.search.look().await?;
+        self.waited_for.meet(&look.waiting_for);
+        self.report_long_holders(&look);
+        let moved = self.horizon.send_if_modified(|published| {
+            let moved = *published != look.horizon;
+            *published = look.horizon;
+            moved
+        });
+        Ok((look, moved))
+    }
+
+    fn report_long_holders(&mut self, look: &Look) {
+        self.reported
+            .retain(|name| self.waited_for.0.contains_key(name));
+        for holder in look
+            .waiting_for
+            .iter()
+            .filter(|holder| self.waited_for.is_long(holder))
+        {
+            if self.reported.insert(holder.virtual_transaction.clone()) {
+                tracing::warn!(
+                    pid = holder.pid,
+                    application = holder.application,
+                    query = holder.shown_query(),
+                    since = holder.since.map(|since| since.to_string()),
+                    position = look.horizon,
+                    "events above the horizon wait for an open writer, {holder}; end it if it is stuck"
+                );
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Woken {
+    ByTick,
+    ByWork,
+}
+
+/// Holders, and since when this task has known them. PostgreSQL tells since when their transactions run, which is another
+/// thing: a long one may have taken its position just now.
+#[derive(Default)]
+struct Known(HashMap<String, Instant>);
+
+impl Known {
+    /// Takes those that there are now; whoever is not among them has ended.
+    fn meet(&mut self, holders: &[Holder]) {
+        let names: HashSet<&str> = holders
+            .iter()
+            .map(|holder| holder.virtual_transaction.as_str())
+            .collect();
+        self.0.retain(|name, _| names.contains(name.as_str()));
+        for name in names {
+            self.0.entry(name.to_string()).or_insert_with(Instant::now);
+        }
+    }
+
+    fn is_long(&self, holder: &Holder) -> bool {
+        self.0
+            .get(&holder.virtual_transaction)
+            .is_some_and(|since| since.elapsed() > LONG_HOLDER)
+    }
+
+    /// Whether somebody among these will probably end soon.
+    fn any_is_fresh(&self, holders: &[Holder]) -> bool {
+        holders.iter().any(|holder| !self.is_long(holder))
+    }
+}

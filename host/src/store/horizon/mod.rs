@@ -1,0 +1,154 @@
+//! The horizon: the highest position below which nothing can still appear.
+//!
+//! A reader that takes `position > last` loses events, because a transaction that took number 7 may commit after number
+//! 8 was read. What makes a hole safe to pass is that nobody is left who could fill it:
+//!
+//! - A transaction that called `nextval` holds `RowExclusiveLock` on the *sequence* until it ends, through savepoints,
+//!   rollbacks to them and PREPARE TRANSACTION, and `pg_locks` shows it. The lock is taken before the number is.
+//! - So, when a row is visible at the candidate, every number below it has been taken, and each taker either holds the
+//!   lock in any *later* statement or has ended before that.
+//! - PostgreSQL makes a commit visible *before* it releases the locks of the transaction. So, once a holder is seen to be
+//!   gone, every statement that begins afterwards sees what it committed. Readers begin theirs after they got the horizon.
+//!
+//! It follows that the order is everything: candidate first, then holders in another statement, then the events in a
+//! third. A holder list taken in the statement that reads the events would miss what commits in between.
+//!
+//! What it cannot see: a number that was taken in an *earlier* transaction than the one that inserts it.
+
+mod holder;
+mod preconditions;
+mod search;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+pub use holder::Holder;
+use search::{Piece, Question, Search};
+
+use super::{Error, EventSource, Store};
+
+/// Positions that one look goes through at most, so that a long way to the head is gone in bounded steps.
+const PIECE_ROWS: i64 = 50_000;
+
+/// Positions that are looked at again while waiting for holders: the holes just above the horizon may have been filled.
+const PIECE_ROWS_WAITING: i64 = 1_000;
+
+/// Finds the horizon, one look at a time.
+pub struct Horizon {
+    store: Store,
+    search: Search,
+}
+
+/// What one look found.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Everything up to here is final. `None` until the writers that were open at the start have ended.
+    pub horizon: Option<i64>,
+    /// Who has to end before the horizon can reach the candidate.
+    pub waiting_for: Vec<Holder>,
+    /// The position that the horizon will reach then.
+    pub candidate: Option<i64>,
+    /// There may be more to find at once.
+    pub more: bool,
+}
+
+impl Horizon {
+    /// A search that begins at the present head, without reading what lies below.
+    pub fn new(store: Store) -> Horizon {
+        Horizon {
+            store,
+            search: Search::default(),
+        }
+    }
+
+    /// Makes one step. After an error the next look starts collecting holders again: whoever held the lock before a lost
+    /// connection may be known by another name now.
+    pub async fn look(&mut self) -> Result<Look, Error> {
+        let looked = self.try_to_look().await;
+        if looked.is_err() {
+            self.search.forget_holders();
+        }
+        looked
+    }
+
+    async fn try_to_look(&mut self) -> Result<Look, Error> {
+        let mut connection = self.store.pool().acquire().await?;
+        let source = self.store.source();
+        let mut more = false;
+        match self.search.question() {
+            Question::Head => self
+                .search
+                .saw_head(read_head(&mut connection, source).await?),
+            Question::Piece { above, waiting } => {
+                let limit = if waiting {
+                    PIECE_ROWS_WAITING
+                } else {
+                    PIECE_ROWS
+                };
+                let piece = read_piece(&mut connection, source, above, limit).await?;
+                more = piece.found == limit && piece.unbroken > above;
+                self.search.saw_piece(&piece);
+            }
+        }
+        let mut waiting_for = Vec::new();
+        if self.search.is_waiting() {
+            let holders = list_holders(&mut connection, source).await?;
+            self.search.saw_holders(&holders);
+            waiting_for = self.search.still_open(holders);
+        }
+        Ok(Look {
+            horizon: self.search.horizon(),
+            waiting_for,
+            candidate: self.search.candidate(),
+            more,
+        })
+    }
+}
+
+impl Store {
+    /// The transactions that have taken a position and have not ended, whether or not the horizon waits for them.
+    pub async fn holders(&self) -> Result<Vec<Holder>, Error> {
+        let mut connection = self.pool().acquire().await?;
+        list_holders(&mut connection, self.source()).await
+    }
+}
+
+async fn read_head(connection: &mut PgConnection, source: &EventSource) -> Result<i64, Error> {
+    let sql = source.render(include_str!("../sql/read_head.sql"));
+    let query = sqlx::query_scalar(AssertSqlSafe(sql));
+    let head: Option<i64> = query
+        .fetch_one(connection)
+        .await
+        .map_err(Error::from_statement)?;
+    Ok(head.unwrap_or(0))
+}
+
+async fn read_piece(
+    connection: &mut PgConnection,
+    source: &EventSource,
+    above: i64,
+    limit: i64,
+) -> Result<Piece, Error> {
+    let sql = source.render(include_str!("../sql/read_positions.sql"));
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(above).bind(limit);
+    let row = query
+        .fetch_one(connection)
+        .await
+        .map_err(Error::from_statement)?;
+    Ok(Piece {
+        unbroken: row.try_get("unbroken")?,
+        last: row.try_get("last")?,
+        found: row.try_get("found")?,
+    })
+}
+
+async fn list_holders(
+    connection: &mut PgConnection,
+    source: &EventSource,
+) -> Result<Vec<Holder>, Error> {
+    let query =
+        sqlx::query_as(include_str!("../sql/list_holders.sql")).bind(source.qualified_sequence());
+    query
+        .fetch_all(connection)
+        .await
+        .map_err(Error::from_statement)
+}
