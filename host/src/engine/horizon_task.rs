@@ -15,7 +15,8 @@ use crate::store::{Error, Hint, Holder, Horizon, Look, Store};
 
 /// The pauses between looks while awake: short after an event, longer while nothing comes or a holder is waited for.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+const LONGEST_PAUSE_WAITING: Duration = Duration::from_millis(10);
 
 /// How long nothing has to come before the task goes to sleep.
 const QUIET: Duration = Duration::from_millis(50);
@@ -106,7 +107,12 @@ impl HorizonTask {
                 return Ok(());
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let longest = if look.waiting_for.is_empty() {
+                LONGEST_PAUSE
+            } else {
+                LONGEST_PAUSE_WAITING
+            };
+            pause = (pause * 2).min(longest);
         }
     }
 
