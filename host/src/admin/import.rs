@@ -52,26 +52,44 @@ pub struct BadLine {
 #[non_exhaustive]
 pub enum Error {
     #[error("{} cannot be read", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("standard input could not be copied to a temporary file")]
     Spool { source: std::io::Error },
     #[error("{count} of {lines} lines are not events; nothing was imported")]
-    BadLines { lines: u64, count: u64, first: Vec<BadLine> },
+    BadLines {
+        lines: u64,
+        count: u64,
+        first: Vec<BadLine>,
+    },
     #[error("the file changed while it was imported; {imported} events of it are in the log")]
     Changed { imported: u64 },
     #[error("the import stopped after {} events; the same command goes on from there", written.imported)]
-    Stopped { written: Written, source: store::Error },
+    Stopped {
+        written: Written,
+        source: store::Error,
+    },
 }
 
 /// Takes a file into the log, and says how many events were new.
 ///
 /// A line without an id gets one that follows from the content of the whole file and its number, so that an import that was
 /// interrupted can be repeated.
-pub async fn import(store: &Store, input: &Input, progress: impl Fn(Progress) + Send + Sync) -> Result<Written, Error> {
+pub async fn import(
+    store: &Store,
+    input: &Input,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> Result<Written, Error> {
     let file = open(input).await?;
     let verdict = check(&file, &progress).await?;
     if verdict.bad > 0 {
-        return Err(Error::BadLines { lines: verdict.lines, count: verdict.bad, first: verdict.first_bad });
+        return Err(Error::BadLines {
+            lines: verdict.lines,
+            count: verdict.bad,
+            first: verdict.first_bad,
+        });
     }
     write(store, &file, &verdict, &progress).await
 }
@@ -85,15 +103,24 @@ struct Opened {
 
 async fn open(input: &Input) -> Result<Opened, Error> {
     match input {
-        Input::File(path) => Ok(Opened { path: path.clone(), _spool: None }),
+        Input::File(path) => Ok(Opened {
+            path: path.clone(),
+            _spool: None,
+        }),
         Input::Standard => {
             let copied = spawn_blocking(|| {
                 let mut spool = tempfile::NamedTempFile::new()?;
                 std::io::copy(&mut std::io::stdin().lock(), &mut spool)?;
                 Ok(spool)
             });
-            let spool = copied.await.expect("copying does not panic").map_err(|source| Error::Spool { source })?;
-            Ok(Opened { path: spool.path().to_owned(), _spool: Some(spool) })
+            let spool = copied
+                .await
+                .expect("copying does not panic")
+                .map_err(|source| Error::Spool { source })?;
+            Ok(Opened {
+                path: spool.path().to_owned(),
+                _spool: Some(spool),
+            })
         }
     }
 }
@@ -102,12 +129,18 @@ impl Opened {
     fn lines(&self) -> Result<Lines, Error> {
         File::open(&self.path)
             .and_then(Lines::new)
-            .map_err(|source| Error::Unreadable { path: self.path.clone(), source })
+            .map_err(|source| Error::Unreadable {
+                path: self.path.clone(),
+                source,
+            })
     }
 }
 
 /// Judges every line.
-async fn check(file: &Opened, progress: &(impl Fn(Progress) + Send + Sync)) -> Result<Verdict, Error> {
+async fn check(
+    file: &Opened,
+    progress: &(impl Fn(Progress) + Send + Sync),
+) -> Result<Verdict, Error> {
     let mut lines = file.lines()?;
     let path = file.path.clone();
     let (reports, mut reported) = mpsc::channel(1);
@@ -154,21 +187,40 @@ async fn write(
                 total.imported += written.imported;
                 total.already_there += written.already_there;
             }
-            Err(source) => return Err(Error::Stopped { written: total, source }),
+            Err(source) => {
+                return Err(Error::Stopped {
+                    written: total,
+                    source,
+                });
+            }
         }
-        progress(Progress::Writing { events: total.imported + total.already_there, of: verdict.events });
+        progress(Progress::Writing {
+            events: total.imported + total.already_there,
+            of: verdict.events,
+        });
     }
     match reading.await.expect("reading lines does not panic") {
         Ok(digest) if digest == verdict.digest => Ok(total),
-        Ok(_) => Err(Error::Changed { imported: total.imported }),
-        Err(lines::Error::BadLine) => Err(Error::Changed { imported: total.imported }),
-        Err(lines::Error::Read(source)) => Err(Error::Unreadable { path: file.path.clone(), source }),
+        Ok(_) => Err(Error::Changed {
+            imported: total.imported,
+        }),
+        Err(lines::Error::BadLine) => Err(Error::Changed {
+            imported: total.imported,
+        }),
+        Err(lines::Error::Read(source)) => Err(Error::Unreadable {
+            path: file.path.clone(),
+            source,
+        }),
     }
 }
 
 /// The path that a person gave, `-` being standard input.
 impl From<&Path> for Input {
     fn from(path: &Path) -> Input {
-        if path == Path::new("-") { Input::Standard } else { Input::File(path.to_owned()) }
+        if path == Path::new("-") {
+            Input::Standard
+        } else {
+            Input::File(path.to_owned())
+        }
     }
 }

@@ -1,4 +1,18 @@
 //! Floor 3: what operators do. Verbs read and write rows; hosts notice, wherever they run.
 
+mod change;
+mod check;
+mod error;
 pub mod import;
+mod intent;
+pub mod removal;
 pub mod sample;
+mod selection;
+pub mod status;
+
+pub use change::{Change, Done, TeardownFailure};
+pub use check::{CheckReport, GuestReport, RefusalReport, check};
+pub use error::Error;
+pub use intent::{pause, reactivate};
+pub use removal::{OnFailure, Removable, Removal, removable};
+pub use status::{StatusReport, status};

@@ -78,7 +78,9 @@ pub async fn import(
     progress: impl Fn(u64),
 ) -> Result<Written, store::Error> {
     let namespace = Uuid::new_v5(&NAMESPACE, format!("{seed} {applications}").as_bytes());
-    let mut lines = events(applications, seed).zip(1..).map(|(event, number)| event.into_line(&namespace, number));
+    let mut lines = events(applications, seed)
+        .zip(1..)
+        .map(|(event, number)| event.into_line(&namespace, number));
     let mut importer = Importer::new(store);
     let mut total = Written::default();
     loop {
@@ -99,7 +101,10 @@ impl From<Step> for SampleEvent {
             true => format!("{}.{}", step.activity, step.transition),
             false => step.activity.to_owned(),
         };
-        let mut data = format!(r#"{{"activity": "{}", "transition": "{}""#, step.activity, step.transition);
+        let mut data = format!(
+            r#"{{"activity": "{}", "transition": "{}""#,
+            step.activity, step.transition
+        );
         if let Some(resource) = step.resource {
             data.push_str(&format!(r#", "resource": "{resource}""#));
         }
@@ -112,8 +117,10 @@ impl From<Step> for SampleEvent {
             event_type,
             data,
             metadata: format!(r#"{{"case": "{}"}}"#, step.case),
-            recorded_at: OffsetDateTime::from_unix_timestamp_nanos(i128::from(step.at_ms) * 1_000_000)
-                .expect("made-up applications end within this century"),
+            recorded_at: OffsetDateTime::from_unix_timestamp_nanos(
+                i128::from(step.at_ms) * 1_000_000,
+            )
+            .expect("made-up applications end within this century"),
         }
     }
 }
@@ -126,7 +133,12 @@ impl SampleEvent {
         event.metadata = json(self.metadata);
         event.recorded_at = Some(self.recorded_at);
         let id = Uuid::new_v5(namespace, number.to_string().as_bytes());
-        ImportLine { number, id, stream: self.stream, event }
+        ImportLine {
+            number,
+            id,
+            stream: self.stream,
+            event,
+        }
     }
 }
 
@@ -188,7 +200,10 @@ mod tests {
     fn an_application_has_twenty_events_on_average() {
         let count = events(2_000, 1).count();
         let average = count as f64 / 2_000.0;
-        assert!((18.0..22.0).contains(&average), "{average} events an application");
+        assert!(
+            (18.0..22.0).contains(&average),
+            "{average} events an application"
+        );
     }
 
     #[test]
@@ -197,7 +212,10 @@ mod tests {
         for line in text(200, 3).lines() {
             let line = EventLine::parse(line).expect("an event");
             assert!(line.stream.is_some());
-            assert!(last <= line.event.recorded_at, "{line:?} comes before its predecessor");
+            assert!(
+                last <= line.event.recorded_at,
+                "{line:?} comes before its predecessor"
+            );
             last = line.event.recorded_at;
         }
     }

@@ -24,12 +24,12 @@ const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  projectionist append --stream account-17 --type AccountOpened --data '{\"owner\": \"Ada\"}' --expected-version 0
+  projectionist append --stream account-17 --type AccountOpened --expected-version 0
   projectionist append --stream account-17 --type MoneyDeposited --data '{\"amount\": 50}' --tag vip
-  echo '{\"stream\": \"account-17\", \"type\": \"MoneyWithdrawn\", \"data\": {\"amount\": 20}}' | projectionist append -")]
+  echo '{\"stream\": \"account-17\", \"type\": \"AccountClosed\"}' | projectionist append -")]
 pub struct Arguments {
     /// - reads lines of JSON from standard input.
-    #[arg(value_name = "-", value_parser = ["-"], required_unless_present = "event_type",
+    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true, required_unless_present = "event_type",
           conflicts_with_all = ["event_type", "data", "metadata", "tag", "id", "causation_id", "correlation_id"])]
     input: Option<String>,
     /// The stream, such as account-17. With -, the stream of lines that name none.
@@ -81,7 +81,10 @@ pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::
         None => vec![from_flags(arguments)?],
     };
     if expected != ExpectedVersion::Any && calls.len() > 1 {
-        return Err(refusal("--expected-version is for events of one stream; the lines name several", Vec::new()));
+        return Err(refusal(
+            "--expected-version is for events of one stream; the lines name several",
+            Vec::new(),
+        ));
     }
 
     let opened = database::open(database).await?;
@@ -94,13 +97,26 @@ pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::
 }
 
 /// All calls in one transaction.
-async fn append_all(store: &Store, calls: &[Call], expected: ExpectedVersion) -> anyhow::Result<Vec<Appended>> {
-    let mut transaction = store.pool().begin().await.map_err(store::Error::from_statement)?;
+async fn append_all(
+    store: &Store,
+    calls: &[Call],
+    expected: ExpectedVersion,
+) -> anyhow::Result<Vec<Appended>> {
+    let mut transaction = store
+        .pool()
+        .begin()
+        .await
+        .map_err(store::Error::from_statement)?;
     let mut appended = Vec::new();
     for call in calls {
-        appended.extend(store::append::append(&mut transaction, &call.stream, expected, &call.events).await?);
+        appended.extend(
+            store::append::append(&mut transaction, &call.stream, expected, &call.events).await?,
+        );
     }
-    transaction.commit().await.map_err(store::Error::from_statement)?;
+    transaction
+        .commit()
+        .await
+        .map_err(store::Error::from_statement)?;
     Ok(appended)
 }
 
@@ -114,7 +130,10 @@ fn from_flags(arguments: Arguments) -> anyhow::Result<Call> {
     event.correlation_id = arguments.correlation_id;
     event.tags = arguments.tag;
     match check_stream(&stream).and_then(|()| event.check()) {
-        Ok(()) => Ok(Call { stream, events: vec![event] }),
+        Ok(()) => Ok(Call {
+            stream,
+            events: vec![event],
+        }),
         Err(bad) => Err(refusal("this is not an event", vec![bad.0])),
     }
 }
@@ -122,11 +141,20 @@ fn from_flags(arguments: Arguments) -> anyhow::Result<Call> {
 async fn read_input(default_stream: Option<&str>) -> anyhow::Result<Vec<Call>> {
     let reading = tokio::task::spawn_blocking(|| {
         let mut text = String::new();
-        std::io::stdin().lock().take(MAX_INPUT_BYTES + 1).read_to_string(&mut text).map(|_| text)
+        std::io::stdin()
+            .lock()
+            .take(MAX_INPUT_BYTES + 1)
+            .read_to_string(&mut text)
+            .map(|_| text)
     });
-    let text = reading.await.expect("reading does not panic").context("reading standard input")?;
+    let text = reading
+        .await
+        .expect("reading does not panic")
+        .context("reading standard input")?;
     if text.len() as u64 > MAX_INPUT_BYTES {
-        return Err(too_much(&format!("standard input is longer than {MAX_INPUT_BYTES} bytes")));
+        return Err(too_much(&format!(
+            "standard input is longer than {MAX_INPUT_BYTES} bytes"
+        )));
     }
     parse(&text, default_stream)
 }
@@ -135,17 +163,27 @@ async fn read_input(default_stream: Option<&str>) -> anyhow::Result<Vec<Call>> {
 fn parse(text: &str, default_stream: Option<&str>) -> anyhow::Result<Vec<Call>> {
     let mut calls: Vec<Call> = Vec::new();
     let mut bad = Vec::new();
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let lines = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty());
     for (number, line) in lines {
-        let parsed = EventLine::parse(line).map_err(|reason| reason.0).and_then(|line| {
-            let stream = line.stream.or(default_stream.map(str::to_owned));
-            Ok((stream.ok_or("it names no stream, and there is no --stream")?, line.event))
-        });
+        let parsed = EventLine::parse(line)
+            .map_err(|reason| reason.0)
+            .and_then(|line| {
+                let stream = line.stream.or(default_stream.map(str::to_owned));
+                Ok((
+                    stream.ok_or("it names no stream, and there is no --stream")?,
+                    line.event,
+                ))
+            });
         match parsed {
             Err(reason) => bad.push(format!("line {number}: {reason}")),
             Ok((stream, event)) => match calls.last_mut() {
                 Some(call) if call.stream == stream => call.events.push(event),
-                _ => calls.push(Call { stream, events: vec![event] }),
+                _ => calls.push(Call {
+                    stream,
+                    events: vec![event],
+                }),
             },
         }
     }
@@ -156,13 +194,19 @@ fn parse(text: &str, default_stream: Option<&str>) -> anyhow::Result<Vec<Call>> 
     }
     let events: usize = calls.iter().map(|call| call.events.len()).sum();
     if events > MAX_EVENTS {
-        return Err(too_much(&format!("{events} events are more than the {MAX_EVENTS} that one append takes")));
+        return Err(too_much(&format!(
+            "{events} events are more than the {MAX_EVENTS} that one append takes"
+        )));
     }
     Ok(calls)
 }
 
 fn print(calls: &[Call], appended: &[Appended], output: OutputArguments) -> anyhow::Result<()> {
-    let streams = calls.iter().flat_map(|call| call.events.iter().map(|event| (&call.stream, &event.event_type)));
+    let streams = calls.iter().flat_map(|call| {
+        call.events
+            .iter()
+            .map(|event| (&call.stream, &event.event_type))
+    });
     if output.json {
         for ((stream, event_type), place) in streams.zip(appended) {
             output::print(serde_json::json!({
@@ -190,10 +234,22 @@ fn json(text: &str) -> Result<Box<RawValue>, String> {
 
 fn refusal(what: &str, because: Vec<String>) -> anyhow::Error {
     let hint = Some("projectionist append --help shows what an event looks like".to_owned());
-    Refusal { what: what.to_owned(), because, hint, exit: Exit::Refused }.into()
+    Refusal {
+        what: what.to_owned(),
+        because,
+        hint,
+        exit: Exit::Refused,
+    }
+    .into()
 }
 
 fn too_much(what: &str) -> anyhow::Error {
     let hint = Some("write the lines to a file and use projectionist import FILE".to_owned());
-    Refusal { what: what.to_owned(), because: Vec::new(), hint, exit: Exit::Refused }.into()
+    Refusal {
+        what: what.to_owned(),
+        because: Vec::new(),
+        hint,
+        exit: Exit::Refused,
+    }
+    .into()
 }

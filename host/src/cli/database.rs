@@ -1,5 +1,7 @@
 //! The database of a command: the one that is named, or the private server of this machine.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 
 use crate::embedded::{self, Cluster};
@@ -8,7 +10,13 @@ use crate::store::{DEFAULT_CONNECTIONS, Store};
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseArguments {
     /// The PostgreSQL database to use. Without it: a private server, which is started for the command and stopped after it.
-    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database_url: Option<String>,
 }
 
@@ -23,21 +31,64 @@ pub struct Opened {
 pub async fn open(arguments: &DatabaseArguments) -> anyhow::Result<Opened> {
     if let Some(url) = &arguments.database_url {
         let store = Store::connect(url, DEFAULT_CONNECTIONS).await?;
-        return Ok(Opened { store, cluster: None });
+        return Ok(Opened {
+            store,
+            cluster: None,
+        });
     }
-    let options = embedded::Options { attach: embedded::Attach::Allowed, ..embedded::Options::default() };
-    let cluster = Cluster::acquire(options).await.context("starting the private PostgreSQL server")?;
-    let store = Store::connect(cluster.url(), DEFAULT_CONNECTIONS).await?;
-    store.migrate().await?;
-    Ok(Opened { store, cluster: Some(cluster) })
+    Opened::private(embedded::Attach::Allowed).await
 }
 
 impl Opened {
+    /// The private server of this machine, migrated.
+    pub async fn private(attach: embedded::Attach) -> anyhow::Result<Opened> {
+        let options = embedded::Options {
+            attach,
+            ..embedded::Options::default()
+        };
+        let cluster = Cluster::acquire(options)
+            .await
+            .context("starting the private PostgreSQL server")?;
+        let store = Store::connect(cluster.url(), DEFAULT_CONNECTIONS).await?;
+        store.migrate().await?;
+        Ok(Opened {
+            store,
+            cluster: Some(cluster),
+        })
+    }
+
+    /// Where compiled modules are kept unless somebody says otherwise.
+    pub fn cache_dir(&self) -> anyhow::Result<PathBuf> {
+        let root = match &self.cluster {
+            Some(cluster) => cluster.data_root().to_owned(),
+            None => {
+                embedded::default_data_root().context("finding a place for compiled modules")?
+            }
+        };
+        Ok(root.join("cache"))
+    }
+
+    /// What the database is, for people. Never the URL: it may hold a password.
+    pub fn describe(&self) -> String {
+        match &self.cluster {
+            Some(cluster) => format!("a private PostgreSQL in {}", cluster.data_root().display()),
+            None => "the PostgreSQL of the given URL".to_owned(),
+        }
+    }
+
+    /// A command line that opens the database in psql.
+    pub fn psql_hint(&self) -> Option<String> {
+        self.cluster.as_ref().map(Cluster::psql_hint)
+    }
+
     /// Closes the connections, and stops the private server if this command started it.
     pub async fn close(self) -> anyhow::Result<()> {
         self.store.pool().close().await;
         if let Some(cluster) = self.cluster {
-            cluster.shutdown().await.context("stopping the private PostgreSQL server")?;
+            cluster
+                .shutdown()
+                .await
+                .context("stopping the private PostgreSQL server")?;
         }
         Ok(())
     }

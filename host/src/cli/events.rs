@@ -83,13 +83,26 @@ async fn show(arguments: &Arguments, store: &Store) -> anyhow::Result<()> {
     }
     let after = arguments.after.unwrap_or(0);
     let events = match arguments.last {
-        Some(last) => store.read_last_events(after, up_to, &filter, limited(last)).await?,
+        Some(last) => {
+            store
+                .read_last_events(after, up_to, &filter, limited(last))
+                .await?
+        }
         None => {
             let wanted = arguments.limit.unwrap_or(DEFAULT_LIMIT);
             read_first(store, &filter, after, up_to, wanted).await?
         }
     };
-    print_all(&events, arguments.output)
+    print_all(&events, arguments.output)?;
+    if let (None, None, Some(last)) = (arguments.last, arguments.limit, events.last())
+        && events.len() as i64 == DEFAULT_LIMIT
+    {
+        eprintln!(
+            "the first {DEFAULT_LIMIT}; --after {} shows the next ones, --last N the newest",
+            last.position
+        );
+    }
+    Ok(())
 }
 
 async fn read_first(
@@ -102,19 +115,28 @@ async fn read_first(
     let mut events = Vec::new();
     while (events.len() as i64) < wanted && after < up_to {
         let missing = wanted - events.len() as i64;
-        let page = store.read_events(after, up_to, filter, limited(missing.min(PAGE_EVENTS))).await?;
+        let page = store
+            .read_events(after, up_to, filter, limited(missing.min(PAGE_EVENTS)))
+            .await?;
         after = page.up_to;
         events.extend(page.events);
     }
     Ok(events)
 }
 
-async fn follow(arguments: &Arguments, store: &Store, filter: &ReadFilter, up_to: i64) -> anyhow::Result<()> {
+async fn follow(
+    arguments: &Arguments,
+    store: &Store,
+    filter: &ReadFilter,
+    up_to: i64,
+) -> anyhow::Result<()> {
     let mut left = arguments.limit.unwrap_or(i64::MAX);
     let mut after = match (arguments.after, arguments.last) {
         (_, Some(last)) => {
             let head = store.settled_head().await?.min(up_to);
-            let events = store.read_last_events(arguments.after.unwrap_or(0), head, filter, limited(last)).await?;
+            let events = store
+                .read_last_events(arguments.after.unwrap_or(0), head, filter, limited(last))
+                .await?;
             print_lines(&events, arguments.output)?;
             head
         }
@@ -124,7 +146,9 @@ async fn follow(arguments: &Arguments, store: &Store, filter: &ReadFilter, up_to
     while after < up_to && left > 0 {
         let settled = store.settled_head().await?.min(up_to);
         while after < settled && left > 0 {
-            let page = store.read_events(after, settled, filter, limited(left.min(PAGE_EVENTS))).await?;
+            let page = store
+                .read_events(after, settled, filter, limited(left.min(PAGE_EVENTS)))
+                .await?;
             print_lines(&page.events, arguments.output)?;
             left -= page.events.len() as i64;
             after = page.up_to;
@@ -152,7 +176,10 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 }
 
 fn limited(events: i64) -> ReadLimit {
-    ReadLimit { events, bytes: PAGE_BYTES }
+    ReadLimit {
+        events,
+        bytes: PAGE_BYTES,
+    }
 }
 
 /// A table, or lines of JSON.
@@ -163,7 +190,14 @@ fn print_all(events: &[RecordedEvent], output: OutputArguments) -> anyhow::Resul
     if events.is_empty() {
         return Ok(output::print("no events match")?);
     }
-    let mut table = output::table(&["POSITION", "RECORDED AT", "STREAM", "VERSION", "TYPE", "DATA"]);
+    let mut table = output::table(&[
+        "POSITION",
+        "RECORDED AT",
+        "STREAM",
+        "VERSION",
+        "TYPE",
+        "DATA",
+    ]);
     for event in events {
         table.add_row(cells(event)?);
     }
@@ -211,8 +245,12 @@ struct JsonEvent<'a> {
 
 fn json_line(event: &RecordedEvent) -> anyhow::Result<String> {
     let json = |text: &str| {
-        RawValue::from_string(on_one_line(text))
-            .with_context(|| format!("the event at position {} does not hold JSON", event.position))
+        RawValue::from_string(on_one_line(text)).with_context(|| {
+            format!(
+                "the event at position {} does not hold JSON",
+                event.position
+            )
+        })
     };
     let line = JsonEvent {
         position: event.position,
@@ -246,5 +284,10 @@ fn recorded_at(event: &RecordedEvent) -> anyhow::Result<String> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.recorded_at_micros) * 1_000)
         .ok()
         .and_then(|at| at.format(&Rfc3339).ok())
-        .with_context(|| format!("the event at position {} was recorded outside of the years 0 to 9999", event.position))
+        .with_context(|| {
+            format!(
+                "the event at position {} was recorded outside of the years 0 to 9999",
+                event.position
+            )
+        })
 }

@@ -8,12 +8,16 @@ mod events;
 mod import;
 mod migrate;
 mod output;
+mod presenter;
+mod run;
 mod sample;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::guest::{COMPILE_VERB, compile_stdin, engine};
 
 pub use database::{DatabaseArguments, Opened, open};
 pub use output::{Exit, OutputArguments, Refusal};
@@ -42,6 +46,7 @@ Example, from nothing to an event log that can be looked at:
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::Arguments),
     Append(append::Arguments),
     Import(import::Arguments),
     Events(events::Arguments),
@@ -51,10 +56,24 @@ enum Verb {
 
 /// Parses the command line of this process, does what it says and prints what came of it.
 pub fn main() -> ExitCode {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == COMPILE_VERB)
+    {
+        return compile();
+    }
     let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
-        Err(failure) => return output::report(&anyhow::Error::from(failure).context("no threads to work with")).into(),
+        Err(failure) => {
+            return output::report(
+                &anyhow::Error::from(failure).context("no threads to work with"),
+            )
+            .into();
+        }
     };
     let exit = match runtime.block_on(run(arguments)) {
         Ok(()) => Exit::Done,
@@ -65,9 +84,18 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// The child process that compiles one module: no threads, no database, limits on itself.
+fn compile() -> ExitCode {
+    match engine() {
+        Ok(engine) => ExitCode::from(u8::try_from(compile_stdin(&engine)).unwrap_or(1)),
+        Err(error) => output::report(&error.into()).into(),
+    }
+}
+
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let database = &arguments.database;
     match arguments.verb {
+        Verb::Run(arguments) => run::run(arguments, database).await,
         Verb::Append(arguments) => append::run(arguments, database).await,
         Verb::Import(arguments) => import::run(arguments, database).await,
         Verb::Events(arguments) => events::run(arguments, database).await,
@@ -79,7 +107,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// The help text of a verb, or of the whole command for none, as a person sees it.
 pub fn help_of(verb: Option<&str>) -> String {
     let words = [Some("projectionist"), verb, Some("--help")];
-    let shown = Arguments::command().term_width(100).try_get_matches_from(words.into_iter().flatten().map(OsString::from));
+    let shown = Arguments::command()
+        .term_width(100)
+        .try_get_matches_from(words.into_iter().flatten().map(OsString::from));
     match shown {
         Err(help) => help.to_string(),
         Ok(_) => unreachable!("--help is never a match"),
@@ -88,5 +118,8 @@ pub fn help_of(verb: Option<&str>) -> String {
 
 /// The names of all verbs.
 pub fn verbs() -> Vec<String> {
-    Arguments::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+    Arguments::command()
+        .get_subcommands()
+        .map(|verb| verb.get_name().to_owned())
+        .collect()
 }

@@ -99,12 +99,20 @@ fn words_of(cause: &(dyn std::error::Error + 'static)) -> String {
 
 fn hint_of(error: &store::Error) -> Option<String> {
     let advice = match error {
-        store::Error::WrongVersion { .. } => "read the stream again (projectionist events --stream NAME), decide again, and append with its present version",
+        store::Error::WrongVersion { .. } => {
+            "read the stream again (projectionist events --stream NAME), decide again, and append with its present version"
+        }
         store::Error::IdTaken { .. } => "give every event an id of its own, or none",
-        store::Error::Immutable { .. } => "append an event that corrects or revokes the earlier one",
-        store::Error::BadEvent { .. } => "projectionist append --help shows what an event looks like",
+        store::Error::Immutable { .. } => {
+            "append an event that corrects or revokes the earlier one"
+        }
+        store::Error::BadEvent { .. } => {
+            "projectionist append --help shows what an event looks like"
+        }
         store::Error::NotMigrated { .. } => "projectionist migrate creates it",
-        store::Error::Connect { .. } => "check --database-url, or leave it out to use the embedded server",
+        store::Error::Connect { .. } => {
+            "check --database-url, or leave it out to use the embedded server"
+        }
         _ => return error.database_hint().map(str::to_owned),
     };
     Some(advice.to_owned())
@@ -139,7 +147,10 @@ fn indented(text: &str) -> String {
 /// A table in the style of all verbs: no frame, as wide as the terminal.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
     table
 }
 

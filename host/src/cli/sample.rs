@@ -24,5 +24,9 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let output = BufWriter::new(stdout().lock());
-    Ok(sample::write_lines(arguments.applications, arguments.seed, output)?)
+    Ok(sample::write_lines(
+        arguments.applications,
+        arguments.seed,
+        output,
+    )?)
 }

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use account::Account;
 pub use error::Error;
+pub use root::default_data_root;
 use root::{DataRoot, Lock};
 use server::Server;
 

@@ -32,6 +32,16 @@ pub(super) struct DataRoot {
     pub account: Account,
 }
 
+/// Where the data of this user is kept when nobody says otherwise. It need not exist.
+pub fn default_data_root() -> Result<PathBuf, Error> {
+    let variable = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    usual_place(variable, &Account::of_the_server()?)
+}
+
 impl DataRoot {
     pub(super) fn open(asked: Option<PathBuf>, account: &Account) -> Result<DataRoot, Error> {
         let asked = match asked {

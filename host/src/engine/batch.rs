@@ -9,13 +9,18 @@ use super::catalog;
 use super::shared::Shared;
 use crate::guest::{CallContext, Failure, Instance, Limits, Settings};
 use crate::store::{
-    Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, Page, ReadFilter, ReadLimit, RecordedEvent, Subscription,
+    Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, Page,
+    ReadFilter, ReadLimit, RecordedEvent, Subscription,
 };
 
 /// What a batch came to.
 pub(super) enum Done {
     /// Everything that was there is handled up to the position.
-    Committed { events: usize, position: i64, status: Status },
+    Committed {
+        events: usize,
+        position: i64,
+        status: Status,
+    },
     /// Somebody else holds the lane.
     Taken,
     /// The row is not what the worker believed: read it again.
@@ -44,9 +49,21 @@ pub(super) struct Portion {
 }
 
 /// Runs one batch of a lane.
-pub(super) async fn run(shared: &Arc<Shared>, known: &Subscription, key: &LaneKey, portion: Portion) -> Result<Done, Error> {
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    known: &Subscription,
+    key: &LaneKey,
+    portion: Portion,
+) -> Result<Done, Error> {
     let began = Instant::now();
-    let mut batch = match Batch::open(&shared.store, key, Grant::Handle, Durability::of(known.kind)).await? {
+    let mut batch = match Batch::open(
+        &shared.store,
+        key,
+        Grant::Handle,
+        Durability::of(known.kind),
+    )
+    .await?
+    {
         Opening::Opened(batch) => batch,
         Opening::Taken => return Ok(Done::Taken),
     };
@@ -60,12 +77,26 @@ pub(super) async fn run(shared: &Arc<Shared>, known: &Subscription, key: &LaneKe
         batch.rollback().await?;
         return Ok(Done::CaughtUp);
     }
-    let pace = Pace::of(&known.descriptor, target.saturating_sub(state.position).unsigned_abs());
+    let pace = Pace::of(
+        &known.descriptor,
+        target.saturating_sub(state.position).unsigned_abs(),
+    );
     let page = read(shared, known, &state, target, &pace, portion).await?;
-    let handed: Vec<(i64, String)> = page.events.iter().map(|event| (event.position, event.event_type.clone())).collect();
+    let handed: Vec<(i64, String)> = page
+        .events
+        .iter()
+        .map(|event| (event.position, event.event_type.clone()))
+        .collect();
     let handled = match handle(shared, known, &state, batch, page, &pace, began).await? {
         Ok(handled) => handled,
-        Err((failure, before_chunk)) => return Ok(Done::Failed(FailedBatch { failure, state, events: handed, before_chunk })),
+        Err((failure, before_chunk)) => {
+            return Ok(Done::Failed(FailedBatch {
+                failure,
+                state,
+                events: handed,
+                before_chunk,
+            }));
+        }
     };
     commit(shared, known, key, state, handled, target).await
 }
@@ -100,13 +131,30 @@ fn arrives(status: Status, mode: RunMode) -> bool {
     status == Status::Booting || (status == Status::Active && mode == RunMode::Once)
 }
 
-async fn read(shared: &Shared, known: &Subscription, state: &LaneState, target: i64, pace: &Pace, portion: Portion) -> Result<Page, Error> {
+async fn read(
+    shared: &Shared,
+    known: &Subscription,
+    state: &LaneState,
+    target: i64,
+    pace: &Pace,
+    portion: Portion,
+) -> Result<Page, Error> {
     // A retry is of one event: what follows it waits until it is through.
-    let retried = if state.attempts > 0 && state.error_position.is_some() { Some(1) } else { None };
+    let retried = if state.attempts > 0 && state.error_position.is_some() {
+        Some(1)
+    } else {
+        None
+    };
     let events = portion.events_max.or(retried).unwrap_or(pace.events);
     let filter = ReadFilter::from(&known.descriptor.filter);
-    let limit = ReadLimit { events: events.into(), bytes: usize::try_from(pace.bytes).unwrap_or(usize::MAX) };
-    shared.store.read_events(state.position, target, &filter, limit).await
+    let limit = ReadLimit {
+        events: events.into(),
+        bytes: usize::try_from(pace.bytes).unwrap_or(usize::MAX),
+    };
+    shared
+        .store
+        .read_events(state.position, target, &filter, limit)
+        .await
 }
 
 /// Hands the events to a fresh instance, chunk by chunk. The inner error is the guest's.
@@ -120,7 +168,11 @@ async fn handle(
     began: Instant,
 ) -> Result<Result<Handled, (Failure, u32)>, Error> {
     if page.events.is_empty() {
-        return Ok(Ok(Handled { batch, events: 0, up_to: page.up_to }));
+        return Ok(Ok(Handled {
+            batch,
+            events: 0,
+            up_to: page.up_to,
+        }));
     }
     let mut instance = match start(shared, known, state, batch, page.events.first()).await? {
         Ok(instance) => instance,
@@ -132,7 +184,10 @@ async fn handle(
     while rest.peek().is_some() {
         let chunk: Vec<RecordedEvent> = rest.by_ref().take(pace.chunk_events as usize).collect();
         let (length, last) = (chunk.len(), chunk.last().map(|event| event.position));
-        bytes += chunk.iter().map(|event| event.size_bytes() as u64).sum::<u64>();
+        bytes += chunk
+            .iter()
+            .map(|event| event.size_bytes() as u64)
+            .sum::<u64>();
         if let Err(failure) = instance.handle(chunk).await {
             return Ok(Err((failure, handled)));
         }
@@ -145,11 +200,22 @@ async fn handle(
     }
     let mut batch = instance.into_batch();
     if let Err(error) = batch.flush().await {
-        let class = if error.retryable { ErrorClass::Unavailable } else { ErrorClass::Sql };
+        let class = if error.retryable {
+            ErrorClass::Unavailable
+        } else {
+            ErrorClass::Sql
+        };
         return Ok(Err((Failure::new(class, error.message), 0)));
     }
-    debug_assert!(handled as usize <= total, "no more events are handled than were read");
-    Ok(Ok(Handled { batch, events: handled as usize, up_to }))
+    debug_assert!(
+        handled as usize <= total,
+        "no more events are handled than were read"
+    );
+    Ok(Ok(Handled {
+        batch,
+        events: handled as usize,
+        up_to,
+    }))
 }
 
 /// A fresh instance of the newest module, with the batch inside. The inner error is the guest's.
@@ -163,18 +229,32 @@ pub(super) async fn start(
     let module = match shared.catalog.get(&shared.store, &state.module).await {
         Ok(module) => module,
         Err(catalog::Error::Store(error)) => return Err(error),
-        Err(refused) => return Ok(Err(Failure::new(ErrorClass::Incompatible, refused.to_string()))),
+        Err(refused) => {
+            return Ok(Err(Failure::new(
+                ErrorClass::Incompatible,
+                refused.to_string(),
+            )));
+        }
     };
     let settings: Settings = serde_json::from_value(known.settings.clone()).unwrap_or_default();
-    let again = first.is_some_and(|event| state.error_position == Some(event.position)) || state.error_position.is_none();
-    let failures = if again { state.attempts.unsigned_abs() } else { 0 };
+    let again = first.is_some_and(|event| state.error_position == Some(event.position))
+        || state.error_position.is_none();
+    let failures = if again {
+        state.attempts.unsigned_abs()
+    } else {
+        0
+    };
     let context = CallContext {
         subscriber_id: known.id.clone(),
         line: known.line.clone(),
         kind: known.kind,
         live: state.status == Status::Active,
         attempt: failures + 1,
-        retry_context: if failures > 0 { state.retry_context.clone() } else { None },
+        retry_context: if failures > 0 {
+            state.retry_context.clone()
+        } else {
+            None
+        },
         settings: Arc::new(settings.settings),
         store: shared.store.clone(),
     };
@@ -182,21 +262,43 @@ pub(super) async fn start(
     Ok(Instance::start(&module, context, limits, batch).await)
 }
 
-async fn commit(shared: &Shared, known: &Subscription, key: &LaneKey, state: LaneState, handled: Handled, target: i64) -> Result<Done, Error> {
-    let Handled { mut batch, events, up_to } = handled;
+async fn commit(
+    shared: &Shared,
+    known: &Subscription,
+    key: &LaneKey,
+    state: LaneState,
+    handled: Handled,
+    target: i64,
+) -> Result<Done, Error> {
+    let Handled {
+        mut batch,
+        events,
+        up_to,
+    } = handled;
     let mut status = state.status;
     let mut change = Change::Keep;
-    if up_to >= target && arrives(state.status, known.run_mode) && !batch.others_behind(target).await? {
+    if up_to >= target
+        && arrives(state.status, known.run_mode)
+        && !batch.others_behind(target).await?
+    {
         if let Ok(Next::Status(next)) = state.status.on(Input::CaughtUp, known.run_mode) {
             change = Change::Try(state.status, next);
             status = next;
         }
     }
     match batch.commit(up_to, change, shared.host).await? {
-        Outcome::Committed => Ok(Done::Committed { events, position: up_to, status }),
+        Outcome::Committed => Ok(Done::Committed {
+            events,
+            position: up_to,
+            status,
+        }),
         // Another host was faster, or the guest ended the transaction: nothing of this batch counts.
         Outcome::Overtaken => {
-            tracing::warn!(subscription = key.subscription, position = state.position, "a batch was overtaken and is given up");
+            tracing::warn!(
+                subscription = key.subscription,
+                position = state.position,
+                "a batch was overtaken and is given up"
+            );
             Ok(Done::Stale)
         }
     }

@@ -27,7 +27,11 @@ pub(super) enum Error {
 
 impl Catalog {
     pub fn new(runtime: Runtime, compiler: Compiler) -> Catalog {
-        Catalog { runtime, compiler, modules: Mutex::new(HashMap::new()) }
+        Catalog {
+            runtime,
+            compiler,
+            modules: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Loads the bytes of a file, once for each content.
@@ -37,7 +41,10 @@ impl Catalog {
         }
         match Module::load(&self.runtime, &self.compiler, bytes).await {
             Ok(module) => {
-                self.modules.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest, module.clone());
+                self.modules
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(*digest, module.clone());
                 Ok(module)
             }
             Err(CompileError::Refused(refusal)) => Err(Error::Refused(refusal)),
@@ -50,11 +57,18 @@ impl Catalog {
         if let Some(module) = self.known(digest) {
             return Ok(module);
         }
-        let bytes = store.module_bytes(digest).await?.ok_or(Error::Unknown { digest: *digest })?;
+        let bytes = store
+            .module_bytes(digest)
+            .await?
+            .ok_or(Error::Unknown { digest: *digest })?;
         self.load(digest, &bytes).await
     }
 
     fn known(&self, digest: &Digest) -> Option<Module> {
-        self.modules.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+        self.modules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(digest)
+            .cloned()
     }
 }

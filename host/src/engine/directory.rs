@@ -42,8 +42,15 @@ struct Stamp {
 /// A file that holds still.
 #[derive(Clone, Debug)]
 pub(super) enum Found {
-    Module { digest: Digest, path: PathBuf, settings: Option<String> },
-    Refused { digest: Option<Digest>, refusal: Refusal },
+    Module {
+        digest: Digest,
+        path: PathBuf,
+        settings: Option<String>,
+    },
+    Refused {
+        digest: Option<Digest>,
+        refusal: Refusal,
+    },
 }
 
 /// What one look saw.
@@ -64,7 +71,10 @@ pub(super) struct Files {
 
 impl Directory {
     pub fn new(path: PathBuf) -> Directory {
-        Directory { path, seen: HashMap::new() }
+        Directory {
+            path,
+            seen: HashMap::new(),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -83,7 +93,12 @@ impl Directory {
 
     fn read_marker(&self) -> Option<Vec<String>> {
         let text = fs::read_to_string(self.path.join(MARKER)).ok()?;
-        Some(text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect())
+        Some(
+            text.lines()
+                .filter(|line| !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect(),
+        )
     }
 
     /// One look. Reads only files that changed; blocks on the file system.
@@ -100,7 +115,9 @@ impl Directory {
         for entry in fs::read_dir(&self.path)? {
             let name = entry?.file_name();
             match name.to_str() {
-                Some(name) if name.ends_with(".wasm") && !name.starts_with('.') => names.push(name.to_owned()),
+                Some(name) if name.ends_with(".wasm") && !name.starts_with('.') => {
+                    names.push(name.to_owned())
+                }
                 _ => {}
             }
         }
@@ -109,8 +126,16 @@ impl Directory {
         self.seen.retain(|name, _| names.contains(name));
         for (index, name) in names.into_iter().enumerate() {
             if index >= MAX_MODULES {
-                let reason = format!("the directory holds more than {MAX_MODULES} modules, the limit of one host; move some to another directory");
-                files.stable.insert(name, Found::Refused { digest: None, refusal: Refusal::BadSettings { reason } });
+                let reason = format!(
+                    "the directory holds more than {MAX_MODULES} modules, the limit of one host; move some to another directory"
+                );
+                files.stable.insert(
+                    name,
+                    Found::Refused {
+                        digest: None,
+                        refusal: Refusal::BadSettings { reason },
+                    },
+                );
                 continue;
             }
             match self.look_at(&name) {
@@ -118,7 +143,11 @@ impl Directory {
                 Ok(None) => files.moving.push(name),
                 // Gone between the listing and the look: the next look does not list it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => drop(files.stable.insert(name, refused(format!("the file cannot be read: {error}")))),
+                Err(error) => drop(
+                    files
+                        .stable
+                        .insert(name, refused(format!("the file cannot be read: {error}"))),
+                ),
             }
         }
         Ok(Look::Readable(files))
@@ -129,23 +158,49 @@ impl Directory {
         let path = self.path.join(name);
         let metadata = fs::symlink_metadata(&path)?;
         if !metadata.is_file() {
-            return Ok(Some(refused("not a regular file; copy the module itself here, not a link or a directory".to_owned())));
+            return Ok(Some(refused(
+                "not a regular file; copy the module itself here, not a link or a directory"
+                    .to_owned(),
+            )));
         }
         if let Err(refusal) = check_size(metadata.len()) {
-            return Ok(Some(Found::Refused { digest: None, refusal }));
+            return Ok(Some(Found::Refused {
+                digest: None,
+                refusal,
+            }));
         }
         let settings_path = path.with_extension("toml");
-        let settings_stamp = fs::symlink_metadata(&settings_path).ok().filter(Metadata::is_file).map(|metadata| stamp(&metadata));
+        let settings_stamp = fs::symlink_metadata(&settings_path)
+            .ok()
+            .filter(Metadata::is_file)
+            .map(|metadata| stamp(&metadata));
         let stamp = stamp(&metadata);
         if let Some(seen) = self.seen.get(name) {
-            if seen.stamp == stamp && seen.settings_stamp == settings_stamp && seen.found.is_some() {
+            if seen.stamp == stamp && seen.settings_stamp == settings_stamp && seen.found.is_some()
+            {
                 return Ok(seen.found.clone());
             }
         }
         let digest: Digest = Sha256::digest(fs::read(&path)?).into();
-        let held_still = self.seen.get(name).is_some_and(|seen| seen.stamp == stamp && seen.settings_stamp == settings_stamp && seen.digest == Some(digest));
-        let found = if held_still { Some(read_settings(&path, digest, settings_stamp)?) } else { None };
-        self.seen.insert(name.to_owned(), Seen { stamp, settings_stamp, found: found.clone(), digest: Some(digest) });
+        let held_still = self.seen.get(name).is_some_and(|seen| {
+            seen.stamp == stamp
+                && seen.settings_stamp == settings_stamp
+                && seen.digest == Some(digest)
+        });
+        let found = if held_still {
+            Some(read_settings(&path, digest, settings_stamp)?)
+        } else {
+            None
+        };
+        self.seen.insert(
+            name.to_owned(),
+            Seen {
+                stamp,
+                settings_stamp,
+                found: found.clone(),
+                digest: Some(digest),
+            },
+        );
         Ok(found)
     }
 }
@@ -154,20 +209,37 @@ fn read_settings(path: &Path, digest: Digest, stamp: Option<Stamp>) -> io::Resul
     let settings = match stamp {
         None => None,
         Some(stamp) if stamp.size > MAX_SETTINGS_BYTES => {
-            let reason = format!("its settings file has {} bytes, more than the limit of {MAX_SETTINGS_BYTES}", stamp.size);
-            return Ok(Found::Refused { digest: Some(digest), refusal: Refusal::BadSettings { reason } });
+            let reason = format!(
+                "its settings file has {} bytes, more than the limit of {MAX_SETTINGS_BYTES}",
+                stamp.size
+            );
+            return Ok(Found::Refused {
+                digest: Some(digest),
+                refusal: Refusal::BadSettings { reason },
+            });
         }
         Some(_) => Some(fs::read_to_string(path.with_extension("toml"))?),
     };
-    Ok(Found::Module { digest, path: path.to_owned(), settings })
+    Ok(Found::Module {
+        digest,
+        path: path.to_owned(),
+        settings,
+    })
 }
 
 fn refused(reason: String) -> Found {
-    Found::Refused { digest: None, refusal: Refusal::BadSettings { reason } }
+    Found::Refused {
+        digest: None,
+        refusal: Refusal::BadSettings { reason },
+    }
 }
 
 fn stamp(metadata: &Metadata) -> Stamp {
-    Stamp { size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()), inode: metadata.ino() }
+    Stamp {
+        size: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        inode: metadata.ino(),
+    }
 }
 
 #[cfg(test)]
@@ -175,8 +247,13 @@ mod tests {
     use super::*;
 
     fn names(look: &Look) -> (Vec<&str>, Vec<&str>) {
-        let Look::Readable(files) = look else { panic!("{look:?}") };
-        (files.stable.keys().map(String::as_str).collect(), files.moving.iter().map(String::as_str).collect())
+        let Look::Readable(files) = look else {
+            panic!("{look:?}")
+        };
+        (
+            files.stable.keys().map(String::as_str).collect(),
+            files.moving.iter().map(String::as_str).collect(),
+        )
     }
 
     #[test]
@@ -204,8 +281,12 @@ mod tests {
         directory.look();
         fs::write(root.path().join("a.toml"), b"[limits]").expect("written");
         assert_eq!(names(&directory.look()).1, vec!["a.wasm"]);
-        let Look::Readable(files) = directory.look() else { panic!("unreadable") };
-        assert!(matches!(&files.stable["a.wasm"], Found::Module { settings: Some(text), .. } if text == "[limits]"));
+        let Look::Readable(files) = directory.look() else {
+            panic!("unreadable")
+        };
+        assert!(
+            matches!(&files.stable["a.wasm"], Found::Module { settings: Some(text), .. } if text == "[limits]")
+        );
     }
 
     #[test]
@@ -214,13 +295,25 @@ mod tests {
         fs::create_dir(root.path().join("b.wasm")).expect("made");
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("c.wasm")).expect("linked");
         let mut directory = Directory::new(root.path().to_owned());
-        let Look::Readable(files) = directory.look() else { panic!("unreadable") };
-        assert!(files.stable.values().all(|found| matches!(found, Found::Refused { .. })));
+        let Look::Readable(files) = directory.look() else {
+            panic!("unreadable")
+        };
+        assert!(
+            files
+                .stable
+                .values()
+                .all(|found| matches!(found, Found::Refused { .. }))
+        );
         assert_eq!(files.stable.len(), 2);
         assert_eq!(files.marker, None);
         directory.mark(["accounts_1"].into_iter()).expect("marked");
-        let Look::Readable(files) = directory.look() else { panic!("unreadable") };
+        let Look::Readable(files) = directory.look() else {
+            panic!("unreadable")
+        };
         assert_eq!(files.marker, Some(vec!["accounts_1".to_owned()]));
-        assert!(matches!(Directory::new(root.path().join("gone")).look(), Look::Unreadable(_)));
+        assert!(matches!(
+            Directory::new(root.path().join("gone")).look(),
+            Look::Unreadable(_)
+        ));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Error, Hint, Holder, Horizon, Look, Store};
@@ -32,10 +33,14 @@ const LONG_HOLDER: Duration = Duration::from_secs(5);
 /// How long to wait after the database could not be asked.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Follows the horizon until `stop`. The receiver says `None` until the writers that were open at the start have ended.
+/// Follows the horizon until `stop`. What it publishes is `None` until the writers that were open at the start have ended.
 /// `events` is the hint that something was appended; without one, only the tick wakes the task.
-pub fn spawn(store: Store, events: Hint, stop: CancellationToken) -> watch::Receiver<Option<i64>> {
-    let (horizon, receiver) = watch::channel(None);
+pub fn spawn(
+    store: Store,
+    events: Hint,
+    horizon: watch::Sender<Option<i64>>,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
     let search = Horizon::new(store.clone());
     let task = HorizonTask {
         store,
@@ -49,8 +54,7 @@ pub fn spawn(store: Store, events: Hint, stop: CancellationToken) -> watch::Rece
     tokio::spawn(async move {
         // Every statement of the task stands alone, so it can be stopped anywhere.
         stop.run_until_cancelled(task.run()).await;
-    });
-    receiver
+    })
 }
 
 struct HorizonTask {
@@ -135,9 +139,10 @@ impl HorizonTask {
         let look = self.search.look().await?;
         self.waited_for.meet(&look.waiting_for);
         self.report_long_holders(&look);
+        // Never back: somebody may have followed this horizon before, step by step.
         let moved = self.horizon.send_if_modified(|published| {
-            let moved = *published != look.horizon;
-            *published = look.horizon;
+            let moved = *published < look.horizon;
+            *published = look.horizon.max(*published);
             moved
         });
         Ok((look, moved))

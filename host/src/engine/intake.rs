@@ -5,7 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use subscription::{File, Input, Kind, LineVersion, Next, Registration, Start, Status, Stored, SubscriberId, choose, missing, register, start};
+use subscription::{
+    File, Input, Kind, LineVersion, Next, Registration, Start, Status, Stored, SubscriberId,
+    choose, missing, register, start,
+};
 
 use super::catalog;
 use super::directory::{Directory, Files, Found, Look};
@@ -61,7 +64,9 @@ impl Intake {
 
     /// One look at the directory and all that follows from it.
     pub async fn scan(&mut self) -> Result<Settled, Error> {
-        let Some(mut directory) = self.directory.take() else { return Ok(Settled::NotYet) };
+        let Some(mut directory) = self.directory.take() else {
+            return Ok(Settled::NotYet);
+        };
         let path = directory.path().to_owned();
         let looked = tokio::task::spawn_blocking(move || {
             let look = directory.look();
@@ -76,7 +81,10 @@ impl Intake {
         self.directory = Some(directory);
         match look {
             Look::Unreadable(error) => {
-                self.report(Some(format!("the directory {} cannot be read: {error}; nothing changes until it can", path.display())));
+                self.report(Some(format!(
+                    "the directory {} cannot be read: {error}; nothing changes until it can",
+                    path.display()
+                )));
                 Ok(Settled::Yes)
             }
             Look::Readable(files) if self.marked && files.marker.is_none() => {
@@ -92,8 +100,13 @@ impl Intake {
 
     async fn take_in(&mut self, files: &Files) -> Result<Settled, Error> {
         self.report(None);
-        let mut settled = if files.moving.is_empty() { Settled::Yes } else { Settled::NotYet };
-        self.judged.retain(|name, _| files.stable.contains_key(name) || files.moving.contains(name));
+        let mut settled = if files.moving.is_empty() {
+            Settled::Yes
+        } else {
+            Settled::NotYet
+        };
+        self.judged
+            .retain(|name, _| files.stable.contains_key(name) || files.moving.contains(name));
         for (name, found) in &files.stable {
             if self.judge(name, found).await? == Settled::NotYet {
                 settled = Settled::NotYet;
@@ -114,16 +127,31 @@ impl Intake {
                 self.refuse_file(name, *digest, None, refusal.to_string());
                 return Ok(Settled::Yes);
             }
-            Found::Module { digest, path, settings } => (digest, path, settings),
+            Found::Module {
+                digest,
+                path,
+                settings,
+            } => (digest, path, settings),
         };
-        if self.judged.get(name).is_some_and(|judged| judged.digest == Some(*digest) && judged.settings_text == *settings) {
+        if self.judged.get(name).is_some_and(|judged| {
+            judged.digest == Some(*digest) && judged.settings_text == *settings
+        }) {
             return Ok(Settled::Yes);
         }
         match self.load(name, digest, path, settings.as_deref()).await {
             Ok((module, parsed)) => {
                 let id = Some(module.descriptor().id.clone());
                 let guest = Some((module, parsed));
-                self.judged.insert(name.to_owned(), Judged { digest: Some(*digest), settings_text: settings.clone(), guest, refusal: None, id });
+                self.judged.insert(
+                    name.to_owned(),
+                    Judged {
+                        digest: Some(*digest),
+                        settings_text: settings.clone(),
+                        guest,
+                        refusal: None,
+                        id,
+                    },
+                );
                 Ok(Settled::Yes)
             }
             Err(catalog::Error::Refused(refusal)) => {
@@ -132,47 +160,90 @@ impl Intake {
             }
             Err(catalog::Error::Store(error)) => Err(error),
             Err(other) => {
-                tracing::error!(file = name, "{name} cannot be looked into for now: {:#}", anyhow::Error::from(other));
+                tracing::error!(
+                    file = name,
+                    "{name} cannot be looked into for now: {:#}",
+                    anyhow::Error::from(other)
+                );
                 Ok(Settled::NotYet)
             }
         }
     }
 
-    async fn load(&self, name: &str, digest: &Digest, path: &Path, settings: Option<&str>) -> Result<(Module, Settings), catalog::Error> {
+    async fn load(
+        &self,
+        name: &str,
+        digest: &Digest,
+        path: &Path,
+        settings: Option<&str>,
+    ) -> Result<(Module, Settings), catalog::Error> {
         let settings_file = Path::new(name).with_extension("toml").display().to_string();
         let settings = Settings::parse(&settings_file, settings.unwrap_or_default())?;
         let bytes = match tokio::fs::read(path).await {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Refusal::Broken { reason: "the file has just gone".to_owned() }.into()),
-            Err(error) => return Err(Refusal::Broken { reason: error.to_string() }.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Refusal::Broken {
+                    reason: "the file has just gone".to_owned(),
+                }
+                .into());
+            }
+            Err(error) => {
+                return Err(Refusal::Broken {
+                    reason: error.to_string(),
+                }
+                .into());
+            }
         };
         let module = self.shared.catalog.load(digest, &bytes).await?;
         if module.digest() != digest {
             // The file changed between the two looks and now: the next look sees it.
-            return Err(Refusal::Broken { reason: "the file changed while it was read".to_owned() }.into());
+            return Err(Refusal::Broken {
+                reason: "the file changed while it was read".to_owned(),
+            }
+            .into());
         }
         Ok((module, settings))
     }
 
     /// The file by itself is not usable; the id that it held before stays held.
-    fn refuse_file(&mut self, name: &str, digest: Option<Digest>, settings_text: Option<String>, reason: String) {
+    fn refuse_file(
+        &mut self,
+        name: &str,
+        digest: Option<Digest>,
+        settings_text: Option<String>,
+        reason: String,
+    ) {
         let earlier = self.judged.remove(name);
         let known = earlier.as_ref().and_then(|judged| judged.refusal.clone());
         let id = earlier.and_then(|judged| judged.id);
-        self.judged.insert(name.to_owned(), Judged { digest, settings_text, guest: None, refusal: known, id });
+        self.judged.insert(
+            name.to_owned(),
+            Judged {
+                digest,
+                settings_text,
+                guest: None,
+                refusal: known,
+                id,
+            },
+        );
         self.set_refusal(name, Some(reason));
     }
 
     /// Notes why a guest is not taken up, and says it when it is news.
     fn set_refusal(&mut self, name: &str, refusal: Option<String>) {
-        let Some(judged) = self.judged.get_mut(name) else { return };
+        let Some(judged) = self.judged.get_mut(name) else {
+            return;
+        };
         if judged.refusal == refusal {
             return;
         }
         judged.refusal.clone_from(&refusal);
         if let Some(reason) = refusal {
             tracing::warn!(file = name, "{name} is refused: {reason}");
-            self.shared.notify(Notice::Refused { file: name.to_owned(), reason });
+            self.shared.notify(Notice::Refused {
+                file: name.to_owned(),
+                reason,
+            });
         }
     }
 
@@ -182,20 +253,37 @@ impl Intake {
         for (name, judged) in &self.judged {
             if let Some((module, _)) = &judged.guest {
                 let id = module.descriptor().id.clone();
-                by_id.entry(id).or_default().push(File { name: name.clone(), digest: *module.digest() });
+                by_id.entry(id).or_default().push(File {
+                    name: name.clone(),
+                    digest: *module.digest(),
+                });
             }
         }
         let rows = self.shared.store.subscriptions().await?;
         for (id, files) in by_id {
             let stored = rows.iter().find(|row| row.id == id.as_str());
-            let Some(chosen) = choose(&files, stored.map(|row| &row.module)) else { continue };
+            let Some(chosen) = choose(&files, stored.map(|row| &row.module)) else {
+                continue;
+            };
             for other in &chosen.others {
-                let reason = format!("{id} is also in {}, which is used; remove one of the two", chosen.file.name);
+                let reason = format!(
+                    "{id} is also in {}, which is used; remove one of the two",
+                    chosen.file.name
+                );
                 self.set_refusal(&other.name, Some(reason));
             }
             let name = chosen.file.name.clone();
-            let Some((module, settings)) = self.judged.get(&name).and_then(|judged| judged.guest.clone()) else { continue };
-            let refusal = self.register(&name, &module, &settings, stored, &rows).await?.err();
+            let Some((module, settings)) = self
+                .judged
+                .get(&name)
+                .and_then(|judged| judged.guest.clone())
+            else {
+                continue;
+            };
+            let refusal = self
+                .register(&name, &module, &settings, stored, &rows)
+                .await?
+                .err();
             self.set_refusal(&name, refusal);
         }
         Ok(())
@@ -212,7 +300,11 @@ impl Intake {
     ) -> Result<Result<(), String>, Error> {
         let found = module.descriptor();
         let versions = line_versions(found.id.line(), rows);
-        let known = stored.map(|row| Stored { status: row.status, descriptor: row.descriptor.clone(), digest: row.module });
+        let known = stored.map(|row| Stored {
+            status: row.status,
+            descriptor: row.descriptor.clone(),
+            digest: row.module,
+        });
         let registration = match register(known.as_ref(), found, module.digest(), &versions) {
             Ok(registration) => registration,
             Err(refused) => return Ok(Err(refused.to_string())),
@@ -221,13 +313,23 @@ impl Intake {
             (Registration::New, _) => self.register_new(file, module, settings, &versions).await,
             (_, None) => Ok(Ok(())),
             (Registration::Swap, Some(row)) => self.swap(file, module, settings, row).await,
-            (Registration::Unchanged, Some(row)) => self.refresh_settings(module, settings, row).await,
+            (Registration::Unchanged, Some(row)) => {
+                self.refresh_settings(module, settings, row).await
+            }
         }
     }
 
-    async fn register_new(&self, file: &str, module: &Module, settings: &Settings, versions: &[LineVersion]) -> Result<Result<(), String>, Error> {
+    async fn register_new(
+        &self,
+        file: &str,
+        module: &Module,
+        settings: &Settings,
+        versions: &[LineVersion],
+    ) -> Result<Result<(), String>, Error> {
         let store = &self.shared.store;
-        let Some(horizon) = *self.shared.horizon.borrow() else { return Ok(Ok(())) };
+        let Some(horizon) = *self.shared.horizon.borrow() else {
+            return Ok(Ok(()));
+        };
         let found = module.descriptor();
         let start_position = match start(found, versions) {
             Start::As(mode) => match mode {
@@ -238,7 +340,9 @@ impl Intake {
             Start::After(predecessor) => self.stop_predecessor(&predecessor).await?,
         };
         let bytes = self.bytes_of(file).await;
-        let Some(bytes) = bytes else { return Ok(Ok(())) };
+        let Some(bytes) = bytes else {
+            return Ok(Ok(()));
+        };
         store.keep_module(module.digest(), &bytes, found).await?;
         let new = NewSubscription {
             descriptor: found.clone(),
@@ -248,8 +352,17 @@ impl Intake {
         };
         match store.register(&new).await {
             Ok(true) => {
-                tracing::info!(subscription = found.id.as_str(), file, start_position, "{} is new, from {file}", found.id);
-                self.shared.notify(Notice::Registered { subscription: found.id.to_string(), file: file.to_owned() });
+                tracing::info!(
+                    subscription = found.id.as_str(),
+                    file,
+                    start_position,
+                    "{} is new, from {file}",
+                    found.id
+                );
+                self.shared.notify(Notice::Registered {
+                    subscription: found.id.to_string(),
+                    file: file.to_owned(),
+                });
                 self.shared.hint_changes();
                 Ok(Ok(()))
             }
@@ -271,27 +384,62 @@ impl Intake {
         Ok(lanes.iter().map(|lane| lane.position).min().unwrap_or(0))
     }
 
-    async fn swap(&self, file: &str, module: &Module, settings: &Settings, row: &Subscription) -> Result<Result<(), String>, Error> {
+    async fn swap(
+        &self,
+        file: &str,
+        module: &Module,
+        settings: &Settings,
+        row: &Subscription,
+    ) -> Result<Result<(), String>, Error> {
         if let Err(reason) = check_settings(settings, row) {
             return Ok(Err(reason));
         }
         let store = &self.shared.store;
-        let Some(bytes) = self.bytes_of(file).await else { return Ok(Ok(())) };
-        store.keep_module(module.digest(), &bytes, module.descriptor()).await?;
+        let Some(bytes) = self.bytes_of(file).await else {
+            return Ok(Ok(()));
+        };
+        store
+            .keep_module(module.digest(), &bytes, module.descriptor())
+            .await?;
         let settings = serde_json::to_value(settings).unwrap_or_default();
-        if !store.swap_module(&row.id, &row.module, module.digest(), module.descriptor(), &settings).await? {
+        if !store
+            .swap_module(
+                &row.id,
+                &row.module,
+                module.digest(),
+                module.descriptor(),
+                &settings,
+            )
+            .await?
+        {
             return Ok(Ok(()));
         }
-        if let (Status::Error(_), Ok(Next::Status(next))) = (row.status, row.status.on(Input::NewCode, row.run_mode)) {
+        if let (Status::Error(_), Ok(Next::Status(next))) =
+            (row.status, row.status.on(Input::NewCode, row.run_mode))
+        {
             store.change_status(&row.id, row.status, next).await?;
         }
-        tracing::info!(subscription = row.id, file, module = hex::encode(&module.digest()[..6]), "{} has new code, from {file}", row.id);
-        self.shared.notify(Notice::Swapped { subscription: row.id.clone(), file: file.to_owned() });
+        tracing::info!(
+            subscription = row.id,
+            file,
+            module = hex::encode(&module.digest()[..6]),
+            "{} has new code, from {file}",
+            row.id
+        );
+        self.shared.notify(Notice::Swapped {
+            subscription: row.id.clone(),
+            file: file.to_owned(),
+        });
         self.shared.hint_changes();
         Ok(Ok(()))
     }
 
-    async fn refresh_settings(&self, module: &Module, settings: &Settings, row: &Subscription) -> Result<Result<(), String>, Error> {
+    async fn refresh_settings(
+        &self,
+        module: &Module,
+        settings: &Settings,
+        row: &Subscription,
+    ) -> Result<Result<(), String>, Error> {
         let new = serde_json::to_value(settings).unwrap_or_default();
         if new == row.settings {
             return Ok(Ok(()));
@@ -299,7 +447,10 @@ impl Intake {
         if let Err(reason) = check_settings(settings, row) {
             return Ok(Err(reason));
         }
-        self.shared.store.swap_module(&row.id, &row.module, &row.module, module.descriptor(), &new).await?;
+        self.shared
+            .store
+            .swap_module(&row.id, &row.module, &row.module, module.descriptor(), &new)
+            .await?;
         self.shared.hint_changes();
         Ok(Ok(()))
     }
@@ -313,13 +464,26 @@ impl Intake {
     async fn detach_missing(&mut self, files: &Files) -> Result<(), Error> {
         let rows = self.shared.store.subscriptions().await?;
         let row_of = |id: &str| rows.iter().find(|row| row.id == id);
-        let here: BTreeSet<SubscriberId> = self.judged.values().filter_map(|judged| judged.id.clone()).collect();
+        let here: BTreeSet<SubscriberId> = self
+            .judged
+            .values()
+            .filter_map(|judged| judged.id.clone())
+            .collect();
         if !self.marked {
             // What this directory held when an earlier host of it ended.
-            let earlier = files.marker.iter().flatten().filter_map(|id| row_of(id)).map(|row| row.descriptor.id.clone());
+            let earlier = files
+                .marker
+                .iter()
+                .flatten()
+                .filter_map(|id| row_of(id))
+                .map(|row| row.descriptor.id.clone());
             self.held.extend(earlier);
         }
-        let attached = rows.iter().filter(|row| !matches!(row.status, Status::Detached(_))).map(|row| row.descriptor.id.clone()).collect();
+        let attached = rows
+            .iter()
+            .filter(|row| !matches!(row.status, Status::Detached(_)))
+            .map(|row| row.descriptor.id.clone())
+            .collect();
         let look = match files.marker {
             Some(_) => subscription::Look::Holds(here.clone()),
             None => subscription::Look::Unmarked,
@@ -327,11 +491,27 @@ impl Intake {
         let elsewhere = self.held_elsewhere(&rows).await?;
         for id in missing(&attached, &self.held, &look, &elsewhere) {
             self.held.remove(&id);
-            let Some(row) = row_of(id.as_str()) else { continue };
-            let Ok(Next::Status(next)) = row.status.on(Input::GuestMissing, row.run_mode) else { continue };
-            if self.shared.store.change_status(&row.id, row.status, next).await? {
-                tracing::info!(subscription = row.id, "{} is detached: its file is gone", row.id);
-                self.shared.notify(Notice::Status { subscription: row.id.clone(), status: next });
+            let Some(row) = row_of(id.as_str()) else {
+                continue;
+            };
+            let Ok(Next::Status(next)) = row.status.on(Input::GuestMissing, row.run_mode) else {
+                continue;
+            };
+            if self
+                .shared
+                .store
+                .change_status(&row.id, row.status, next)
+                .await?
+            {
+                tracing::info!(
+                    subscription = row.id,
+                    "{} is detached: its file is gone",
+                    row.id
+                );
+                self.shared.notify(Notice::Status {
+                    subscription: row.id.clone(),
+                    status: next,
+                });
                 self.shared.hint_changes();
             }
         }
@@ -343,8 +523,14 @@ impl Intake {
     /// Ids in the directories of other live hosts.
     async fn held_elsewhere(&self, rows: &[Subscription]) -> Result<BTreeSet<SubscriberId>, Error> {
         let files = self.shared.store.host_files().await?;
-        let others = files.into_iter().filter(|(host, _)| *host != self.shared.host).filter_map(|(_, file)| file.subscription);
-        Ok(others.filter_map(|id| rows.iter().find(|row| row.id == id)).map(|row| row.descriptor.id.clone()).collect())
+        let others = files
+            .into_iter()
+            .filter(|(host, _)| *host != self.shared.host)
+            .filter_map(|(_, file)| file.subscription);
+        Ok(others
+            .filter_map(|id| rows.iter().find(|row| row.id == id))
+            .map(|row| row.descriptor.id.clone())
+            .collect())
     }
 
     /// Keeps the marker in step with what the directory holds. A directory that never held a guest is not marked: it
@@ -355,10 +541,16 @@ impl Intake {
         if marked {
             self.marked = true;
         } else if files.marker.is_some() || !ids.is_empty() {
-            match self.directory.as_ref().map(|directory| directory.mark(ids.into_iter())) {
+            match self
+                .directory
+                .as_ref()
+                .map(|directory| directory.mark(ids.into_iter()))
+            {
                 Some(Ok(())) => self.marked = true,
                 // A read-only directory is fine: it is only that nothing of it is ever taken for missing.
-                Some(Err(error)) => tracing::debug!("the directory of modules cannot be marked: {error}"),
+                Some(Err(error)) => {
+                    tracing::debug!("the directory of modules cannot be marked: {error}")
+                }
                 None => {}
             }
         }
@@ -376,7 +568,10 @@ impl Intake {
                 refusal: judged.refusal.clone(),
             })
             .collect();
-        self.shared.store.keep_host_files(self.shared.host, &files).await
+        self.shared
+            .store
+            .keep_host_files(self.shared.host, &files)
+            .await
     }
 
     /// Says a problem of the whole directory once, and again when it changed.
@@ -409,6 +604,15 @@ fn check_settings(new: &Settings, row: &Subscription) -> Result<(), String> {
 fn line_versions(line: &str, rows: &[Subscription]) -> Vec<LineVersion> {
     let of_line = || rows.iter().filter(|row| row.line == line);
     // Until versions of a line are switched, readers see the highest that is attached.
-    let live = of_line().filter(|row| !matches!(row.status, Status::Detached(_))).map(|row| row.version).max();
-    of_line().map(|row| LineVersion { id: row.descriptor.id.clone(), kind: row.kind, live: Some(row.version) == live }).collect()
+    let live = of_line()
+        .filter(|row| !matches!(row.status, Status::Detached(_)))
+        .map(|row| row.version)
+        .max();
+    of_line()
+        .map(|row| LineVersion {
+            id: row.descriptor.id.clone(),
+            kind: row.kind,
+            live: Some(row.version) == live,
+        })
+        .collect()
 }

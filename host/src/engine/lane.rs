@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use subscription::{After, Clue, Duty, ErrorClass, Input, Isolation, Next, RetryPolicy, Status, Verdict, failed, unavailable_delay_ms};
+use subscription::{
+    After, Clue, Duty, ErrorClass, Input, Isolation, Next, RetryPolicy, Status, Verdict, failed,
+    unavailable_delay_ms,
+};
 
 use super::batch::{self, FailedBatch, Portion};
 use super::notice::Notice;
 use super::setup;
 use super::shared::Shared;
 use crate::guest::{Failure, Settings};
-use crate::store::{Batch, Change, Durability, Error, Grant, LaneKey, NewLaneError, Opening, Outcome, Subscription};
+use crate::store::{
+    Batch, Change, Durability, Error, Grant, LaneKey, NewLaneError, Opening, Outcome, Subscription,
+};
 
 /// A lane that somebody else holds is looked at again after so long.
 const TAKEN_DELAY_MS: u64 = 10;
@@ -53,7 +58,15 @@ struct Blame {
 
 impl Lane {
     pub fn new(shared: Arc<Shared>, key: LaneKey) -> Lane {
-        Lane { shared, key, known: None, position: None, isolation: None, blamed: None, unavailable_in_a_row: 0 }
+        Lane {
+            shared,
+            key,
+            known: None,
+            position: None,
+            isolation: None,
+            blamed: None,
+            unavailable_in_a_row: 0,
+        }
     }
 
     pub fn key(&self) -> &LaneKey {
@@ -68,9 +81,15 @@ impl Lane {
     /// Does what the status asks for, once.
     pub async fn step(&mut self) -> Result<Step, Error> {
         if self.known.is_none() {
-            self.known = self.shared.store.subscription(&self.key.subscription).await?;
+            self.known = self
+                .shared
+                .store
+                .subscription(&self.key.subscription)
+                .await?;
         }
-        let Some(known) = self.known.clone() else { return Ok(Step::Gone) };
+        let Some(known) = self.known.clone() else {
+            return Ok(Step::Gone);
+        };
         match known.status.duty() {
             Duty::Rest => Ok(Step::Idle),
             Duty::AwaitRetry => self.await_retry(&known).await,
@@ -81,51 +100,80 @@ impl Lane {
 
     async fn await_retry(&mut self, known: &Subscription) -> Result<Step, Error> {
         let lanes = self.shared.store.lanes(Some(&known.id)).await?;
-        let due = lanes.iter().filter(|lane| lane.key == self.key).filter_map(|lane| lane.error.as_ref()).find_map(|error| error.retry_in_ms);
-        let Some(due_ms) = due else { return Ok(Step::Idle) };
+        let due = lanes
+            .iter()
+            .filter(|lane| lane.key == self.key)
+            .filter_map(|lane| lane.error.as_ref())
+            .find_map(|error| error.retry_in_ms);
+        let Some(due_ms) = due else {
+            return Ok(Step::Idle);
+        };
         let left_ms = due_ms.saturating_sub(self.shared.clock_ahead_ms.load(Ordering::Relaxed));
         if left_ms > 0 {
-            return Ok(Step::Wait { retry_ms: left_ms.unsigned_abs() });
+            return Ok(Step::Wait {
+                retry_ms: left_ms.unsigned_abs(),
+            });
         }
         self.change(known, Input::RetryDue).await?;
         Ok(Step::Worked)
     }
 
     async fn set_up(&mut self, known: &Subscription) -> Result<Step, Error> {
-        let _permit = self.shared.permits.acquire().await;
-        match setup::run(&self.shared, known, &self.key).await? {
+        let done = {
+            let _permit = self.shared.permits.acquire().await;
+            setup::run(&self.shared, known, &self.key).await?
+        };
+        match done {
             setup::Done::SetUp { status } => {
                 self.settled(status);
                 Ok(Step::Worked)
             }
             setup::Done::Taken => {
                 self.forget();
-                Ok(Step::Taken { retry_ms: TAKEN_DELAY_MS })
+                Ok(Step::Taken {
+                    retry_ms: TAKEN_DELAY_MS,
+                })
             }
             setup::Done::Stale => {
                 self.forget();
                 Ok(Step::Worked)
             }
             setup::Done::Failed(FailedBatch { failure, state, .. }) => {
-                let blame = Blame { failure, position: 0, event_type: String::new() };
-                self.judge(known, blame, state.attempts.unsigned_abs(), false).await
+                let blame = Blame {
+                    failure,
+                    position: 0,
+                    event_type: String::new(),
+                };
+                self.judge(known, blame, state.attempts.unsigned_abs(), false)
+                    .await
             }
         }
     }
 
     async fn process(&mut self, known: &Subscription) -> Result<Step, Error> {
-        let Some(horizon) = *self.shared.horizon.borrow() else { return Ok(Step::Idle) };
-        if known.status == Status::Active && self.position.is_some_and(|position| position >= horizon) {
+        let Some(horizon) = *self.shared.horizon.borrow() else {
+            return Ok(Step::Idle);
+        };
+        if known.status == Status::Active
+            && self.position.is_some_and(|position| position >= horizon)
+        {
             return Ok(Step::Idle);
         }
-        let portion = Portion { horizon, events_max: self.isolation.and_then(Isolation::events) };
+        let portion = Portion {
+            horizon,
+            events_max: self.isolation.and_then(Isolation::events),
+        };
         let began = Instant::now();
         let done = {
             let _permit = self.shared.permits.acquire().await;
             batch::run(&self.shared, known, &self.key, portion).await?
         };
         match done {
-            batch::Done::Committed { events, position, status } => {
+            batch::Done::Committed {
+                events,
+                position,
+                status,
+            } => {
                 self.shared.notify(Notice::Committed {
                     subscription: known.id.clone(),
                     events,
@@ -138,7 +186,9 @@ impl Lane {
             }
             batch::Done::Taken => {
                 self.position = None;
-                Ok(Step::Taken { retry_ms: TAKEN_DELAY_MS })
+                Ok(Step::Taken {
+                    retry_ms: TAKEN_DELAY_MS,
+                })
             }
             batch::Done::Stale => {
                 self.forget();
@@ -153,7 +203,12 @@ impl Lane {
         }
     }
 
-    async fn committed(&mut self, known: &Subscription, position: i64, status: Status) -> Result<Step, Error> {
+    async fn committed(
+        &mut self,
+        known: &Subscription,
+        position: i64,
+        status: Status,
+    ) -> Result<Step, Error> {
         self.unavailable_in_a_row = 0;
         self.position = Some(position);
         if status != known.status {
@@ -174,16 +229,29 @@ impl Lane {
 
     /// Looks for the one event that is to blame; what precedes it is committed first.
     async fn failed(&mut self, known: &Subscription, failed: FailedBatch) -> Result<Step, Error> {
-        let FailedBatch { failure, state, events, before_chunk } = failed;
+        let FailedBatch {
+            failure,
+            state,
+            events,
+            before_chunk,
+        } = failed;
         if failure.class == ErrorClass::Unavailable {
             return Ok(self.unavailable(&failure));
         }
         if failure.class == ErrorClass::Incompatible {
-            let blame = Blame { failure, position: 0, event_type: String::new() };
-            return self.judge(known, blame, state.attempts.unsigned_abs(), false).await;
+            let blame = Blame {
+                failure,
+                position: 0,
+                event_type: String::new(),
+            };
+            return self
+                .judge(known, blame, state.attempts.unsigned_abs(), false)
+                .await;
         }
         let ran = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let clue = failure.handled.map_or(Clue::Unknown, |handled| Clue::Handled(before_chunk.saturating_add(handled)));
+        let clue = failure.handled.map_or(Clue::Unknown, |handled| {
+            Clue::Handled(before_chunk.saturating_add(handled))
+        });
         let step = match self.isolation {
             None => Isolation::begin(known.kind, ran, clue),
             Some(step) => step.failed(clue),
@@ -193,11 +261,19 @@ impl Lane {
             Isolation::Before { events } => events as usize,
             Isolation::Among { .. } => usize::MAX,
         };
-        let blame = events.get(at).map(|(position, event_type)| Blame { failure, position: *position, event_type: event_type.clone() });
+        let blame = events.get(at).map(|(position, event_type)| Blame {
+            failure,
+            position: *position,
+            event_type: event_type.clone(),
+        });
         match (step, blame) {
             (Isolation::Culprit, Some(blame)) => {
                 self.isolation = None;
-                let known_failures = if state.error_position == Some(blame.position) { state.attempts.unsigned_abs() } else { 0 };
+                let known_failures = if state.error_position == Some(blame.position) {
+                    state.attempts.unsigned_abs()
+                } else {
+                    0
+                };
                 self.judge(known, blame, known_failures, true).await
             }
             (step, blame) => {
@@ -209,11 +285,20 @@ impl Lane {
     }
 
     /// Applies the verdict to the event that is to blame, or to a setup.
-    async fn judge(&mut self, known: &Subscription, blame: Blame, failures: u32, has_event: bool) -> Result<Step, Error> {
+    async fn judge(
+        &mut self,
+        known: &Subscription,
+        blame: Blame,
+        failures: u32,
+        has_event: bool,
+    ) -> Result<Step, Error> {
         if blame.failure.class == ErrorClass::Unavailable {
             return Ok(self.unavailable(&blame.failure));
         }
-        let verdict = blame.failure.verdict.unwrap_or(Verdict::Retry { after_ms: 0 });
+        let verdict = blame
+            .failure
+            .verdict
+            .unwrap_or(Verdict::Retry { after_ms: 0 });
         let outcome = failed(failures, self.policy(known), verdict, blame.failure.class);
         let retry_after_ms = match outcome.after {
             After::Unchanged => return Ok(self.unavailable(&blame.failure)),
@@ -221,11 +306,21 @@ impl Lane {
             After::Retry { after_ms } => Some(after_ms),
             After::Exhausted | After::Stop | After::Skip => None,
         };
-        self.record(known, &blame, outcome.attempts, retry_after_ms, has_event).await
+        self.record(known, &blame, outcome.attempts, retry_after_ms, has_event)
+            .await
     }
 
-    async fn record(&mut self, known: &Subscription, blame: &Blame, attempts: u32, retry_after_ms: Option<u64>, has_event: bool) -> Result<Step, Error> {
-        let Ok(Next::Status(next)) = known.status.on(Input::Failed, known.run_mode) else { return Ok(self.lost()) };
+    async fn record(
+        &mut self,
+        known: &Subscription,
+        blame: &Blame,
+        attempts: u32,
+        retry_after_ms: Option<u64>,
+        has_event: bool,
+    ) -> Result<Step, Error> {
+        let Ok(Next::Status(next)) = known.status.on(Input::Failed, known.run_mode) else {
+            return Ok(self.lost());
+        };
         let failure = &blame.failure;
         let error = NewLaneError {
             class: failure.class,
@@ -239,7 +334,12 @@ impl Lane {
             retry_context: failure.retry_context.clone(),
             retry_after_ms: retry_after_ms.and_then(|ms| i64::try_from(ms).ok()),
         };
-        if !self.shared.store.record_failure(&self.key, known.status, next, &error).await? {
+        if !self
+            .shared
+            .store
+            .record_failure(&self.key, known.status, next, &error)
+            .await?
+        {
             return Ok(self.lost());
         }
         tracing::warn!(
@@ -266,17 +366,32 @@ impl Lane {
 
     /// Records the event as skipped and moves the checkpoint past it, in one transaction.
     async fn skip(&mut self, known: &Subscription, blame: &Blame) -> Result<Step, Error> {
-        let mut batch = match Batch::open(&self.shared.store, &self.key, Grant::Handle, Durability::of(known.kind)).await? {
+        let mut batch = match Batch::open(
+            &self.shared.store,
+            &self.key,
+            Grant::Handle,
+            Durability::of(known.kind),
+        )
+        .await?
+        {
             Opening::Opened(batch) => batch,
             Opening::Taken => return Ok(self.lost()),
         };
         let state = batch.state().clone();
-        if (state.status, state.module) != (known.status, known.module) || state.position >= blame.position {
+        if (state.status, state.module) != (known.status, known.module)
+            || state.position >= blame.position
+        {
             batch.rollback().await?;
             return Ok(self.lost());
         }
-        batch.record_skipped(blame.position, "guest", &blame.failure.message).await?;
-        if batch.commit(blame.position, Change::Keep, self.shared.host).await? != Outcome::Committed {
+        batch
+            .record_skipped(blame.position, "guest", &blame.failure.message)
+            .await?;
+        if batch
+            .commit(blame.position, Change::Keep, self.shared.host)
+            .await?
+            != Outcome::Committed
+        {
             return Ok(self.lost());
         }
         self.shared.notify(Notice::Skipped {
@@ -292,7 +407,12 @@ impl Lane {
     fn unavailable(&mut self, failure: &Failure) -> Step {
         self.unavailable_in_a_row = self.unavailable_in_a_row.saturating_add(1);
         let retry_ms = unavailable_delay_ms(self.unavailable_in_a_row);
-        tracing::debug!(subscription = self.key.subscription, retry_ms, "the database is not available: {}", failure.message);
+        tracing::debug!(
+            subscription = self.key.subscription,
+            retry_ms,
+            "the database is not available: {}",
+            failure.message
+        );
         self.forget();
         self.position = None;
         Step::Wait { retry_ms }
@@ -308,13 +428,19 @@ impl Lane {
     }
 
     fn settled(&mut self, status: Status) {
-        self.shared.notify(Notice::Status { subscription: self.key.subscription.clone(), status });
+        self.shared.notify(Notice::Status {
+            subscription: self.key.subscription.clone(),
+            status,
+        });
         self.forget();
     }
 
     async fn change(&mut self, known: &Subscription, input: Input) -> Result<(), Error> {
         if let Ok(Next::Status(next)) = known.status.on(input, known.run_mode) {
-            self.shared.store.change_status(&known.id, known.status, next).await?;
+            self.shared
+                .store
+                .change_status(&known.id, known.status, next)
+                .await?;
         }
         self.forget();
         Ok(())
@@ -323,6 +449,9 @@ impl Lane {
     /// The operator's policy for this guest, else the guest's own wish, else the host's.
     fn policy(&self, known: &Subscription) -> RetryPolicy {
         let settings: Settings = serde_json::from_value(known.settings.clone()).unwrap_or_default();
-        settings.retry.map_or_else(|| known.descriptor.retry(self.shared.retry), RetryPolicy::from)
+        settings.retry.map_or_else(
+            || known.descriptor.retry(self.shared.retry),
+            RetryPolicy::from,
+        )
     }
 }

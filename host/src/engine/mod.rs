@@ -1,3 +1,22 @@
-//! Floor 3: what a host does.
+//! Floor 3: the engine. Follows the log and keeps every subscription where its status says it should be.
+//!
+//! Start with `batch.rs`, the path of a batch; `lane.rs` decides what a lane does next, `worker.rs` repeats it,
+//! `intake.rs` turns files into subscriptions.
 
+mod batch;
+mod catalog;
+mod directory;
+mod follower;
 pub mod horizon_task;
+mod host;
+mod intake;
+mod lane;
+mod notice;
+mod setup;
+mod shared;
+mod watch;
+mod worker;
+
+pub use directory::{MARKER, MAX_MODULES};
+pub use host::{CaughtUp, Error, Host, Options, Watch};
+pub use notice::Notice;

@@ -15,7 +15,10 @@ pub enum Notice {
     /// A file was refused; the last good module stays.
     Refused { file: String, reason: String },
     /// The status changed by the engine's doing.
-    Status { subscription: String, status: Status },
+    Status {
+        subscription: String,
+        status: Status,
+    },
     /// A batch was committed.
     Committed {
         subscription: String,
@@ -28,7 +31,17 @@ pub enum Notice {
         booting: bool,
     },
     /// A batch or a setup failed.
-    Failed { subscription: String, class: ErrorClass, message: String, position: Option<i64>, retry_after_ms: Option<u64> },
+    Failed {
+        subscription: String,
+        class: ErrorClass,
+        message: String,
+        position: Option<i64>,
+        retry_after_ms: Option<u64>,
+    },
     /// An event was recorded as skipped.
-    Skipped { subscription: String, position: i64, reason: String },
+    Skipped {
+        subscription: String,
+        position: i64,
+        reason: String,
+    },
 }

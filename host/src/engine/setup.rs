@@ -7,7 +7,9 @@ use subscription::{ErrorClass, Input, Next, Status};
 use super::batch::{self, FailedBatch};
 use super::shared::Shared;
 use crate::guest::Failure;
-use crate::store::{Batch, Change, Durability, Error, Grant, LaneKey, Opening, Outcome, Subscription};
+use crate::store::{
+    Batch, Change, Durability, Error, Grant, LaneKey, Opening, Outcome, Subscription,
+};
 
 /// What setting up came to.
 pub(super) enum Done {
@@ -17,7 +19,11 @@ pub(super) enum Done {
     Failed(FailedBatch),
 }
 
-pub(super) async fn run(shared: &Arc<Shared>, known: &Subscription, key: &LaneKey) -> Result<Done, Error> {
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    known: &Subscription,
+    key: &LaneKey,
+) -> Result<Done, Error> {
     let batch = match Batch::open(&shared.store, key, Grant::Define, Durability::Durable).await? {
         Opening::Opened(batch) => batch,
         Opening::Taken => return Ok(Done::Taken),
@@ -27,7 +33,14 @@ pub(super) async fn run(shared: &Arc<Shared>, known: &Subscription, key: &LaneKe
         batch.rollback().await?;
         return Ok(Done::Stale);
     }
-    let failed = |failure: Failure| Ok(Done::Failed(FailedBatch { failure, state: state.clone(), events: Vec::new(), before_chunk: 0 }));
+    let failed = |failure: Failure| {
+        Ok(Done::Failed(FailedBatch {
+            failure,
+            state: state.clone(),
+            events: Vec::new(),
+            before_chunk: 0,
+        }))
+    };
     let mut instance = match batch::start(shared, known, &state, batch, None).await? {
         Ok(instance) => instance,
         Err(failure) => return failed(failure),
@@ -37,10 +50,26 @@ pub(super) async fn run(shared: &Arc<Shared>, known: &Subscription, key: &LaneKe
     }
     let mut batch = instance.into_batch();
     if let Err(error) = batch.flush().await {
-        return failed(Failure::new(if error.retryable { ErrorClass::Unavailable } else { ErrorClass::Sql }, error.message));
+        return failed(Failure::new(
+            if error.retryable {
+                ErrorClass::Unavailable
+            } else {
+                ErrorClass::Sql
+            },
+            error.message,
+        ));
     }
-    let Ok(Next::Status(next)) = state.status.on(Input::SetUp, known.run_mode) else { return Ok(Done::Stale) };
-    match batch.commit(state.position, Change::Must(state.status, next), shared.host).await? {
+    let Ok(Next::Status(next)) = state.status.on(Input::SetUp, known.run_mode) else {
+        return Ok(Done::Stale);
+    };
+    match batch
+        .commit(
+            state.position,
+            Change::Must(state.status, next),
+            shared.host,
+        )
+        .await?
+    {
         Outcome::Committed => Ok(Done::SetUp { status: next }),
         Outcome::Overtaken => Ok(Done::Stale),
     }

@@ -35,7 +35,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(store: Store, catalog: Catalog, host: Uuid, retry: RetryPolicy, horizon: watch::Receiver<Option<i64>>) -> Arc<Shared> {
+    pub fn new(
+        store: Store,
+        catalog: Catalog,
+        host: Uuid,
+        retry: RetryPolicy,
+        horizon: watch::Receiver<Option<i64>>,
+    ) -> Arc<Shared> {
         Arc::new(Shared {
             store,
             catalog,
@@ -61,7 +67,8 @@ impl Shared {
 
     /// Wakes everybody who waits for a change.
     pub fn hint_changes(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     pub fn has_company(&self) -> bool {

@@ -28,15 +28,28 @@ impl FileHints {
             Ok(watcher)
         });
         let watcher = watcher
-            .inspect_err(|error| tracing::info!("{} cannot be watched, changes are found by the rescan: {error}", directory.display()))
+            .inspect_err(|error| {
+                tracing::info!(
+                    "{} cannot be watched, changes are found by the rescan: {error}",
+                    directory.display()
+                )
+            })
             .ok();
-        FileHints { _watcher: watcher, hints, _keep: keep }
+        FileHints {
+            _watcher: watcher,
+            hints,
+            _keep: keep,
+        }
     }
 
     /// No hints at all.
     pub fn none() -> FileHints {
         let (keep, hints) = watch::channel(0);
-        FileHints { _watcher: None, hints, _keep: keep }
+        FileHints {
+            _watcher: None,
+            hints,
+            _keep: keep,
+        }
     }
 
     /// Forgets hints so far: what comes from here on is seen by [`FileHints::next`].

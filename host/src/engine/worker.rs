@@ -34,7 +34,9 @@ pub(super) async fn run(shared: Arc<Shared>, key: LaneKey, stop: CancellationTok
             worker.changes.mark_unchanged();
             worker.lane.forget();
         }
-        let Some(pause) = worker.step().await else { return };
+        let Some(pause) = worker.step().await else {
+            return;
+        };
         tokio::select! {
             () = worker.wait(pause) => {}
             () = stop.cancelled() => return,
@@ -62,10 +64,11 @@ enum Pause {
 impl Worker {
     /// One step and what to wait for after it; `None` when the subscription is gone.
     async fn step(&mut self) -> Option<Pause> {
+        let revoked = revoked(Arc::clone(&self.shared), self.lane.key().clone());
         let stepped = tokio::select! {
             // An operator's word ends the batch: what is dropped is rolled back.
             stepped = self.lane.step() => stepped,
-            () = revoked(Arc::clone(&self.shared), self.lane.key().clone()) => {
+            () = revoked => {
                 self.lane.forget();
                 return Some(Pause::None);
             }
@@ -77,13 +80,19 @@ impl Worker {
             }
             Err(error) => {
                 self.errors_in_a_row = self.errors_in_a_row.saturating_add(1);
-                let delay = Duration::from_millis(unavailable_delay_ms(self.errors_in_a_row).max(10));
+                let delay =
+                    Duration::from_millis(unavailable_delay_ms(self.errors_in_a_row).max(10));
                 let subscription = &self.lane.key().subscription;
                 let cause = anyhow::Error::from(error);
                 if self.errors_in_a_row <= 1 {
                     tracing::debug!(subscription, "a step failed and is tried again: {cause:#}");
                 } else {
-                    tracing::warn!(subscription, delay_ms = delay.as_millis() as u64, "a step of {subscription} failed {} times in a row and is tried again: {cause:#}", self.errors_in_a_row);
+                    tracing::warn!(
+                        subscription,
+                        delay_ms = delay.as_millis() as u64,
+                        "a step of {subscription} failed {} times in a row and is tried again: {cause:#}",
+                        self.errors_in_a_row
+                    );
                 }
                 self.lane.forget();
                 Some(Pause::Sleep(delay))

@@ -79,6 +79,26 @@ pub enum Refusal {
     BadSettings { reason: String },
 }
 
+impl Refusal {
+    /// The kind of refusal, for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Refusal::NotWasm => "not-wasm",
+            Refusal::CoreModule => "core-module",
+            Refusal::TooLarge { .. } => "too-large",
+            Refusal::Broken { .. } => "broken",
+            Refusal::CompileTimeout { .. } => "compile-timeout",
+            Refusal::WrongWorld { .. } => "wrong-world",
+            Refusal::OtherVersion { .. } => "other-version",
+            Refusal::Forbidden { .. } => "forbidden",
+            Refusal::UnknownImport { .. } => "unknown-import",
+            Refusal::DescribeFailed { .. } => "describe-failed",
+            Refusal::BadDescriptor { .. } => "bad-descriptor",
+            Refusal::BadSettings { .. } => "bad-settings",
+        }
+    }
+}
+
 /// Looks at the first bytes, before any compiler does.
 pub fn check_header(bytes: &[u8]) -> Result<(), Refusal> {
     match bytes {

@@ -86,6 +86,22 @@ impl Module {
         self.inner.compile_time
     }
 
+    /// The interfaces that the component asks for, by name.
+    pub fn imports(&self) -> Vec<String> {
+        let component = self.inner.instance.component();
+        let imports = component.component_type();
+        let engine = self.inner.instance.engine();
+        imports.imports(engine).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// The interfaces that the component offers, by name.
+    pub fn exports(&self) -> Vec<String> {
+        let component = self.inner.instance.component();
+        let exports = component.component_type();
+        let engine = self.inner.instance.engine();
+        exports.exports(engine).map(|(name, _)| name.to_owned()).collect()
+    }
+
     pub(super) fn instance(&self) -> &InstancePre<State> {
         &self.inner.instance
     }

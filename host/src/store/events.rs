@@ -109,8 +109,13 @@ impl Store {
     ) -> Result<Vec<RecordedEvent>, Error> {
         const FIXED_PARAMETERS: usize = 3;
         let (condition, parameters) = filter.to_sql(FIXED_PARAMETERS + 1);
-        let sql = self.source().render(&statement.replace("{filter}", &condition));
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(after).bind(up_to).bind(limit.events);
+        let sql = self
+            .source()
+            .render(&statement.replace("{filter}", &condition));
+        let mut query = sqlx::query(AssertSqlSafe(sql))
+            .bind(after)
+            .bind(up_to)
+            .bind(limit.events);
         for parameter in parameters {
             query = query.bind(parameter);
         }

@@ -17,9 +17,17 @@ struct Condition {
 /// What one list of a clause asks of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Term {
-    Any { column: &'static str, patterns: Patterns },
-    None { column: &'static str, patterns: Patterns },
-    Tagged { patterns: Patterns },
+    Any {
+        column: &'static str,
+        patterns: Patterns,
+    },
+    None {
+        column: &'static str,
+        patterns: Patterns,
+    },
+    Tagged {
+        patterns: Patterns,
+    },
 }
 
 /// A list of patterns, sorted by how they are compared.
@@ -37,7 +45,10 @@ impl ReadFilter {
 
     /// The text of the condition, its parameters numbered from `first`, and the parameters, each a `text[]`.
     pub(super) fn to_sql(&self, first: usize) -> (String, Vec<Vec<String>>) {
-        let mut parameters = Parameters { first, values: Vec::new() };
+        let mut parameters = Parameters {
+            first,
+            values: Vec::new(),
+        };
         if self.conditions.is_empty() {
             return ("true".to_owned(), parameters.values);
         }
@@ -45,7 +56,11 @@ impl ReadFilter {
             .conditions
             .iter()
             .map(|condition| {
-                let terms: Vec<String> = condition.terms.iter().map(|term| term.to_sql(&mut parameters)).collect();
+                let terms: Vec<String> = condition
+                    .terms
+                    .iter()
+                    .map(|term| term.to_sql(&mut parameters))
+                    .collect();
                 format!("({})", terms.join(" AND "))
             })
             .collect();
@@ -58,19 +73,48 @@ impl From<&Filter> for ReadFilter {
         if filter.is_everything() {
             return ReadFilter::everything();
         }
-        ReadFilter { conditions: filter.0.iter().map(Condition::from).collect() }
+        ReadFilter {
+            conditions: filter.0.iter().map(Condition::from).collect(),
+        }
     }
 }
 
 impl From<&Clause> for Condition {
     fn from(clause: &Clause) -> Condition {
         let lists = [
-            (&clause.types, Term::Any { column: "{type}", patterns: Patterns::from(&clause.types) }),
-            (&clause.except_types, Term::None { column: "{type}", patterns: Patterns::from(&clause.except_types) }),
-            (&clause.streams, Term::Any { column: "{stream}", patterns: Patterns::from(&clause.streams) }),
-            (&clause.tags, Term::Tagged { patterns: Patterns::from(&clause.tags) }),
+            (
+                &clause.types,
+                Term::Any {
+                    column: "{type}",
+                    patterns: Patterns::from(&clause.types),
+                },
+            ),
+            (
+                &clause.except_types,
+                Term::None {
+                    column: "{type}",
+                    patterns: Patterns::from(&clause.except_types),
+                },
+            ),
+            (
+                &clause.streams,
+                Term::Any {
+                    column: "{stream}",
+                    patterns: Patterns::from(&clause.streams),
+                },
+            ),
+            (
+                &clause.tags,
+                Term::Tagged {
+                    patterns: Patterns::from(&clause.tags),
+                },
+            ),
         ];
-        let terms = lists.into_iter().filter(|(list, _)| !list.is_empty()).map(|(_, term)| term).collect();
+        let terms = lists
+            .into_iter()
+            .filter(|(list, _)| !list.is_empty())
+            .map(|(_, term)| term)
+            .collect();
         Condition { terms }
     }
 }
@@ -92,14 +136,21 @@ impl Term {
     fn to_sql(&self, parameters: &mut Parameters) -> String {
         match self {
             Term::Any { column, patterns } => patterns.to_sql(column, parameters),
-            Term::None { column, patterns } => format!("NOT {}", patterns.to_sql(column, parameters)),
+            Term::None { column, patterns } => {
+                format!("NOT {}", patterns.to_sql(column, parameters))
+            }
             // The index on tags is partial: it serves only who says that there are any.
             Term::Tagged { patterns } if patterns.prefixes.is_empty() => {
-                format!("({{tags}} <> '{{}}' AND {{tags}} && {})", parameters.add(&patterns.exact))
+                format!(
+                    "({{tags}} <> '{{}}' AND {{tags}} && {})",
+                    parameters.add(&patterns.exact)
+                )
             }
             Term::Tagged { patterns } => {
                 let tag = patterns.to_sql("t.tag", parameters);
-                format!("({{tags}} <> '{{}}' AND EXISTS (SELECT FROM pg_catalog.unnest({{tags}}) t (tag) WHERE {tag}))")
+                format!(
+                    "({{tags}} <> '{{}}' AND EXISTS (SELECT FROM pg_catalog.unnest({{tags}}) t (tag) WHERE {tag}))"
+                )
             }
         }
     }
@@ -112,7 +163,10 @@ impl Patterns {
             either.push(format!("{column} = ANY ({})", parameters.add(&self.exact)));
         }
         if !self.prefixes.is_empty() {
-            either.push(format!("{column} ^@ ANY ({})", parameters.add(&self.prefixes)));
+            either.push(format!(
+                "{column} ^@ ANY ({})",
+                parameters.add(&self.prefixes)
+            ));
         }
         format!("({})", either.join(" OR "))
     }
@@ -135,7 +189,11 @@ mod tests {
     use super::*;
 
     fn filter(clauses: &[[&[&str]; 4]]) -> Filter {
-        let patterns = |list: &[&str]| -> Vec<Pattern> { list.iter().map(|text| text.parse().expect("a pattern")).collect() };
+        let patterns = |list: &[&str]| -> Vec<Pattern> {
+            list.iter()
+                .map(|text| text.parse().expect("a pattern"))
+                .collect()
+        };
         Filter(
             clauses
                 .iter()
@@ -151,12 +209,18 @@ mod tests {
 
     #[test]
     fn no_clause_is_no_condition() {
-        assert_eq!(ReadFilter::from(&filter(&[])).to_sql(4), ("true".to_owned(), vec![]));
+        assert_eq!(
+            ReadFilter::from(&filter(&[])).to_sql(4),
+            ("true".to_owned(), vec![])
+        );
     }
 
     #[test]
     fn clauses_are_alternatives_and_lists_must_all_match() {
-        let filter = filter(&[[&["A", "B", "W_*"], &["W_x"], &["loan-*"], &[]], [&[], &[], &[], &["vip", "region:*"]]]);
+        let filter = filter(&[
+            [&["A", "B", "W_*"], &["W_x"], &["loan-*"], &[]],
+            [&[], &[], &[], &["vip", "region:*"]],
+        ]);
         let (sql, parameters) = ReadFilter::from(&filter).to_sql(4);
         insta::assert_snapshot!(format!("{sql}\n{parameters:?}"));
     }
@@ -164,6 +228,9 @@ mod tests {
     #[test]
     fn exact_tags_use_the_index() {
         let (sql, _) = ReadFilter::from(&filter(&[[&[], &[], &[], &["vip"]]])).to_sql(4);
-        assert_eq!(sql, "(({tags} <> '{}' AND {tags} && $4::pg_catalog.text[]))");
+        assert_eq!(
+            sql,
+            "(({tags} <> '{}' AND {tags} && $4::pg_catalog.text[]))"
+        );
     }
 }

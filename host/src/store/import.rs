@@ -56,12 +56,21 @@ enum Ids {
 
 impl Importer {
     pub fn new(store: &Store) -> Importer {
-        Importer { store: store.clone(), versions: HashMap::new(), ids: Ids::LookedUp }
+        Importer {
+            store: store.clone(),
+            versions: HashMap::new(),
+            ids: Ids::LookedUp,
+        }
     }
 
     /// Writes one chunk in one transaction.
     pub async fn write(&mut self, chunk: &[ImportLine]) -> Result<Written, Error> {
-        let mut connection = self.store.pool().acquire().await.map_err(Error::from_statement)?;
+        let mut connection = self
+            .store
+            .pool()
+            .acquire()
+            .await
+            .map_err(Error::from_statement)?;
         for attempt in 1.. {
             match self.try_write(&mut connection, chunk).await {
                 Err(error) if attempt < ATTEMPTS && is_race(&error) => {
@@ -75,24 +84,38 @@ impl Importer {
         unreachable!("the last attempt returns")
     }
 
-    async fn try_write(&mut self, connection: &mut PgConnection, chunk: &[ImportLine]) -> Result<Written, Error> {
+    async fn try_write(
+        &mut self,
+        connection: &mut PgConnection,
+        chunk: &[ImportLine],
+    ) -> Result<Written, Error> {
         let mut transaction = connection.begin().await.map_err(Error::from_statement)?;
         // An event lost in a crash after somebody saw it would give its number to another event.
-        sqlx::query(include_str!("sql/commit_durably.sql")).execute(&mut *transaction).await?;
+        sqlx::query(include_str!("sql/commit_durably.sql"))
+            .execute(&mut *transaction)
+            .await?;
         let fresh = self.fresh(&mut transaction, chunk).await?;
-        let written = Written { imported: fresh.len() as u64, already_there: (chunk.len() - fresh.len()) as u64 };
+        let written = Written {
+            imported: fresh.len() as u64,
+            already_there: (chunk.len() - fresh.len()) as u64,
+        };
         if fresh.is_empty() {
             return Ok(written);
         }
         let versions = self.assign_versions(&mut transaction, &fresh).await?;
         let now = clock(&mut transaction).await?;
 
-        let size_bytes = fresh.iter().map(|line| line.event.data.get().len() + 400).sum();
+        let size_bytes = fresh
+            .iter()
+            .map(|line| line.event.data.get().len() + 400)
+            .sum();
         let mut rows = CopyRows::with_capacity(size_bytes);
         for (line, version) in fresh.iter().zip(&versions) {
             add_row(&mut rows, line, *version, now);
         }
-        let mut copy = transaction.copy_in_raw(include_str!("sql/copy_events.sql")).await?;
+        let mut copy = transaction
+            .copy_in_raw(include_str!("sql/copy_events.sql"))
+            .await?;
         copy.send(rows.finish()).await?;
         // Not sorted by `from_statement`: an id that is taken may be a race, which the next attempt finds out.
         copy.finish().await?;
@@ -104,7 +127,11 @@ impl Importer {
                 None => drop(self.versions.insert(line.stream.clone(), *version)),
             }
         }
-        self.ids = if written.already_there == 0 { Ids::TakenForNew } else { Ids::LookedUp };
+        self.ids = if written.already_there == 0 {
+            Ids::TakenForNew
+        } else {
+            Ids::LookedUp
+        };
         Ok(written)
     }
 
@@ -173,9 +200,17 @@ impl Importer {
         }
         let mut next: HashMap<&str, i64> = HashMap::with_capacity(fresh.len());
         let known = &self.versions;
-        let last = |stream: &str| known.get(stream).or_else(|| found.get(stream)).copied().unwrap_or(0);
+        let last = |stream: &str| {
+            known
+                .get(stream)
+                .or_else(|| found.get(stream))
+                .copied()
+                .unwrap_or(0)
+        };
         let assigned = fresh.iter().map(|line| {
-            let version = next.entry(&line.stream).or_insert_with(|| last(&line.stream));
+            let version = next
+                .entry(&line.stream)
+                .or_insert_with(|| last(&line.stream));
             *version += 1;
             *version
         });
@@ -184,7 +219,9 @@ impl Importer {
 }
 
 async fn clock(connection: &mut PgConnection) -> Result<OffsetDateTime, Error> {
-    Ok(sqlx::query_scalar(include_str!("sql/read_clock.sql")).fetch_one(connection).await?)
+    Ok(sqlx::query_scalar(include_str!("sql/read_clock.sql"))
+        .fetch_one(connection)
+        .await?)
 }
 
 fn add_row(rows: &mut CopyRows, line: &ImportLine, version: i64, now: OffsetDateTime) {
@@ -212,7 +249,11 @@ fn taken(line: &ImportLine, (stream, event_type): (&str, &str)) -> Error {
 
 /// Somebody else wrote to the same streams, or the same events: a unique index or a deadlock said so.
 fn is_race(error: &Error) -> bool {
-    let Error::Database { source } = error else { return false };
-    let code = source.as_database_error().and_then(|refusal| refusal.code());
+    let Error::Database { source } = error else {
+        return false;
+    };
+    let code = source
+        .as_database_error()
+        .and_then(|refusal| refusal.code());
     matches!(code.as_deref(), Some("23505" | "40P01"))
 }

@@ -17,6 +17,7 @@ mod leased;
 mod listener;
 mod modules;
 mod new_event;
+mod overview;
 mod rows;
 mod settled;
 mod source;

@@ -38,7 +38,10 @@ pub struct NewEvent {
     pub correlation_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
     pub recorded_at: Option<OffsetDateTime>,
 }
 
@@ -74,7 +77,11 @@ impl NewEvent {
         within("type", self.event_type.len(), MAX_TYPE_BYTES)?;
         within("data", self.data.get().len(), MAX_DATA_BYTES)?;
         within("metadata", self.metadata.get().len(), MAX_METADATA_BYTES)?;
-        within("tags", self.tags.iter().map(String::len).sum(), MAX_TAGS_BYTES)?;
+        within(
+            "tags",
+            self.tags.iter().map(String::len).sum(),
+            MAX_TAGS_BYTES,
+        )?;
         if self.event_type.is_empty() {
             return bad("type is empty");
         }
@@ -86,9 +93,13 @@ impl NewEvent {
         }
         let texts = self.tags.iter().chain([&self.event_type]);
         if texts.into_iter().any(|text| text.contains('\0'))
-            || [&self.data, &self.metadata].iter().any(|json| names_nul(json.get()))
+            || [&self.data, &self.metadata]
+                .iter()
+                .any(|json| names_nul(json.get()))
         {
-            return bad("it contains the character \\u0000, which PostgreSQL cannot hold in a text");
+            return bad(
+                "it contains the character \\u0000, which PostgreSQL cannot hold in a text",
+            );
         }
         Ok(())
     }
@@ -127,7 +138,10 @@ impl EventLine {
             recorded_at,
         };
         event.check()?;
-        Ok(EventLine { stream: fields.stream.map(Cow::into_owned), event })
+        Ok(EventLine {
+            stream: fields.stream.map(Cow::into_owned),
+            event,
+        })
     }
 }
 
@@ -141,7 +155,9 @@ pub fn check_stream(stream: &str) -> Result<(), BadLine> {
         return bad("stream contains *, which in filters stands for any ending");
     }
     if stream.contains('\0') {
-        return bad("stream contains the character \\u0000, which PostgreSQL cannot hold in a text");
+        return bad(
+            "stream contains the character \\u0000, which PostgreSQL cannot hold in a text",
+        );
     }
     Ok(())
 }
@@ -181,7 +197,9 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'de RawV
 
 fn uuid(field: &str, text: Option<Cow<str>>) -> Result<Option<Uuid>, BadLine> {
     let Some(text) = text else { return Ok(None) };
-    Uuid::parse_str(&text).map(Some).map_err(|_| BadLine(format!("{field} is not a UUID: {text:?}")))
+    Uuid::parse_str(&text)
+        .map(Some)
+        .map_err(|_| BadLine(format!("{field} is not a UUID: {text:?}")))
 }
 
 fn empty_object() -> Box<RawValue> {
@@ -196,7 +214,9 @@ fn within(what: &str, size_bytes: usize, limit_bytes: usize) -> Result<(), BadLi
     if size_bytes <= limit_bytes {
         return Ok(());
     }
-    Err(BadLine(format!("{what} is {size_bytes} bytes long; the limit is {limit_bytes}")))
+    Err(BadLine(format!(
+        "{what} is {size_bytes} bytes long; the limit is {limit_bytes}"
+    )))
 }
 
 /// The parser counts lines within the one line that it sees, which would mislead: only the column is told.
@@ -212,7 +232,11 @@ fn describe(error: serde_json::Error) -> BadLine {
 /// Whether JSON text holds an escaped NUL: `\u0000` after an even number of backslashes.
 fn names_nul(json: &str) -> bool {
     json.match_indices("\\u0000").any(|(at, _)| {
-        let backslashes = json.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        let backslashes = json.as_bytes()[..at]
+            .iter()
+            .rev()
+            .take_while(|byte| **byte == b'\\')
+            .count();
         backslashes % 2 == 0
     })
 }
@@ -223,13 +247,16 @@ mod tests {
 
     #[test]
     fn keeps_data_as_it_was_written() {
-        let line = EventLine::parse(r#"{"type": "A", "stream": "s", "data": { "b":1.50,  "a":[ ] }}"#).expect("an event");
+        let line =
+            EventLine::parse(r#"{"type": "A", "stream": "s", "data": { "b":1.50,  "a":[ ] }}"#)
+                .expect("an event");
         assert_eq!(line.event.data.get(), r#"{ "b":1.50,  "a":[ ] }"#);
     }
 
     #[test]
     fn a_null_is_data_but_no_metadata() {
-        let line = EventLine::parse(r#"{"type": "A", "data": null, "metadata": null}"#).expect("an event");
+        let line =
+            EventLine::parse(r#"{"type": "A", "data": null, "metadata": null}"#).expect("an event");
         assert_eq!(line.event.data.get(), "null");
         assert_eq!(line.event.metadata.get(), "{}");
     }
@@ -254,7 +281,12 @@ mod tests {
             r#"{"type": "A"} {}"#,
         ]
         .iter()
-        .map(|line| format!("{line}\n  {}", EventLine::parse(line).expect_err("a bad line")))
+        .map(|line| {
+            format!(
+                "{line}\n  {}",
+                EventLine::parse(line).expect_err("a bad line")
+            )
+        })
         .collect();
         insta::assert_snapshot!(reasons.join("\n"));
     }

@@ -55,7 +55,9 @@ pub(super) struct Lines {
 
 impl Verdict {
     pub(super) fn ids(&self) -> DerivedIds {
-        DerivedIds { file: Uuid::new_v5(&NAMESPACE, &self.digest) }
+        DerivedIds {
+            file: Uuid::new_v5(&NAMESPACE, &self.digest),
+        }
     }
 }
 
@@ -69,12 +71,20 @@ impl Lines {
     pub(super) fn new(mut file: File) -> io::Result<Lines> {
         let total_bytes = file.metadata()?.len();
         let mut magic = Vec::with_capacity(GZIP_MAGIC.len());
-        file.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
+        file.by_ref()
+            .take(GZIP_MAGIC.len() as u64)
+            .read_to_end(&mut magic)?;
         file.rewind()?;
         let read_bytes = Arc::new(AtomicU64::new(0));
-        let counted = Counted { inner: file, read_bytes: Arc::clone(&read_bytes) };
+        let counted = Counted {
+            inner: file,
+            read_bytes: Arc::clone(&read_bytes),
+        };
         let reader: Box<dyn Read + Send> = if magic == GZIP_MAGIC {
-            Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, counted)))
+            Box::new(MultiGzDecoder::new(BufReader::with_capacity(
+                BUFFER_BYTES,
+                counted,
+            )))
         } else {
             Box::new(counted)
         };
@@ -99,19 +109,36 @@ impl Lines {
                 Err(reason) => {
                     bad += 1;
                     if first_bad.len() < BAD_LINES_TOLD {
-                        first_bad.push(BadLine { number: self.number, reason });
+                        first_bad.push(BadLine {
+                            number: self.number,
+                            reason,
+                        });
                     }
                 }
             }
             if self.number.is_multiple_of(LINES_PER_REPORT) {
-                report(Progress::Checking { bytes: self.read_bytes.load(Ordering::Relaxed), of: self.total_bytes });
+                report(Progress::Checking {
+                    bytes: self.read_bytes.load(Ordering::Relaxed),
+                    of: self.total_bytes,
+                });
             }
         }
-        Ok(Verdict { lines: self.number, events, bad, first_bad, digest: self.digest() })
+        Ok(Verdict {
+            lines: self.number,
+            events,
+            bad,
+            first_bad,
+            digest: self.digest(),
+        })
     }
 
     /// The next events, up to a limit that the last of them may pass. None at the end of the file.
-    pub(super) fn chunk(&mut self, ids: &DerivedIds, events: usize, bytes: usize) -> Result<Vec<ImportLine>, Error> {
+    pub(super) fn chunk(
+        &mut self,
+        ids: &DerivedIds,
+        events: usize,
+        bytes: usize,
+    ) -> Result<Vec<ImportLine>, Error> {
         let mut chunk = Vec::with_capacity(events);
         let mut size = 0;
         while chunk.len() < events && size < bytes {
@@ -123,7 +150,12 @@ impl Lines {
                     let stream = stream.ok_or(Error::BadLine)?;
                     let id = event.id.unwrap_or_else(|| ids.of_line(self.number));
                     size += self.line.len();
-                    chunk.push(ImportLine { number: self.number, id, stream, event });
+                    chunk.push(ImportLine {
+                        number: self.number,
+                        id,
+                        stream,
+                        event,
+                    });
                 }
             }
         }
@@ -136,10 +168,13 @@ impl Lines {
     }
 
     /// The next line: an event, nothing on an empty line, or the reason why it is neither. None at the end of the file.
-    #[expect(clippy::type_complexity, reason = "the three outcomes of a line at two call sites")]
     fn next(&mut self) -> io::Result<Option<Result<Option<EventLine>, String>>> {
         self.line.clear();
-        let read = self.reader.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut self.line)?;
+        let read = self
+            .reader
+            .by_ref()
+            .take(MAX_LINE_BYTES as u64 + 1)
+            .read_until(b'\n', &mut self.line)?;
         if read == 0 {
             return Ok(None);
         }
@@ -147,7 +182,9 @@ impl Lines {
         self.hash.update(&self.line);
         if self.line.len() > MAX_LINE_BYTES && self.line.last() != Some(&b'\n') {
             self.skip_line()?;
-            return Ok(Some(Err(format!("it is longer than {MAX_LINE_BYTES} bytes"))));
+            return Ok(Some(Err(format!(
+                "it is longer than {MAX_LINE_BYTES} bytes"
+            ))));
         }
         Ok(Some(parse(&self.line, self.number)))
     }
@@ -156,7 +193,10 @@ impl Lines {
     fn skip_line(&mut self) -> io::Result<()> {
         loop {
             let buffer = self.reader.fill_buf()?;
-            let end = buffer.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            let end = buffer
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map(|at| at + 1);
             let length = end.unwrap_or(buffer.len());
             self.hash.update(&buffer[..length]);
             self.reader.consume(length);
@@ -168,9 +208,14 @@ impl Lines {
 }
 
 fn parse(line: &[u8], number: u64) -> Result<Option<EventLine>, String> {
-    let text = std::str::from_utf8(line).map_err(|error| format!("it is not UTF-8 (byte {})", error.valid_up_to() + 1))?;
+    let text = std::str::from_utf8(line)
+        .map_err(|error| format!("it is not UTF-8 (byte {})", error.valid_up_to() + 1))?;
     // Files of other systems begin with a mark.
-    let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text };
+    let text = if number == 1 {
+        text.trim_start_matches('\u{feff}')
+    } else {
+        text
+    };
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

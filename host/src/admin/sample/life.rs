@@ -13,7 +13,9 @@ const CLOSES: i64 = 18 * HOUR;
 const FIRST_WEEKDAY: i64 = 3;
 /// The web page itself.
 const WEB: u32 = 112;
-const EMPLOYEES: [u32; 12] = [10609, 10629, 10809, 10861, 10862, 10909, 10912, 10913, 11049, 11119, 11189, 11203];
+const EMPLOYEES: [u32; 12] = [
+    10609, 10629, 10809, 10861, 10862, 10909, 10912, 10913, 11049, 11119, 11189, 11203,
+];
 
 const LEADS: &str = "W_Afhandelen leads";
 const COMPLETION: &str = "W_Completeren aanvraag";
@@ -35,7 +37,13 @@ pub(super) struct Step {
 
 /// Adds what happens to one application.
 pub(super) fn live(case: u32, submitted_ms: i64, dice: &mut Dice, steps: &mut Vec<Step>) {
-    let mut life = Life { case, now_ms: submitted_ms, employee: EMPLOYEES[0], dice, steps };
+    let mut life = Life {
+        case,
+        now_ms: submitted_ms,
+        employee: EMPLOYEES[0],
+        dice,
+        steps,
+    };
     if life.is_submitted() && life.is_completed() && life.is_answered() {
         life.is_validated();
     }
@@ -70,7 +78,15 @@ impl Life<'_> {
             self.begin(LEADS, 10 * MINUTE, 20 * HOUR);
             let accepted = self.dice.percent(60);
             let employee = self.employee;
-            self.step(if accepted { "A_PREACCEPTED" } else { "A_DECLINED" }, "COMPLETE", employee);
+            self.step(
+                if accepted {
+                    "A_PREACCEPTED"
+                } else {
+                    "A_DECLINED"
+                },
+                "COMPLETE",
+                employee,
+            );
             if accepted {
                 self.work(COMPLETION, "SCHEDULE");
             }
@@ -96,7 +112,15 @@ impl Life<'_> {
         self.begin(COMPLETION, HOUR, 2 * DAY);
         let outcome = self.dice.between(1, 100);
         if outcome <= 30 {
-            self.step(if outcome <= 15 { "A_DECLINED" } else { "A_CANCELLED" }, "COMPLETE", self.employee);
+            self.step(
+                if outcome <= 15 {
+                    "A_DECLINED"
+                } else {
+                    "A_CANCELLED"
+                },
+                "COMPLETE",
+                self.employee,
+            );
             self.end(COMPLETION);
             return false;
         }
@@ -200,7 +224,10 @@ impl Life<'_> {
     fn work(&mut self, work: &'static str, transition: &'static str) {
         self.step(work, transition, self.employee);
         if transition != "SCHEDULE" && self.dice.percent(12) {
-            self.steps.last_mut().expect("a step was added above").resource = None;
+            self.steps
+                .last_mut()
+                .expect("a step was added above")
+                .resource = None;
         }
     }
 
@@ -230,6 +257,8 @@ fn closed_for(at_ms: i64) -> i64 {
     if works(day) && time < OPENS {
         return OPENS - time;
     }
-    let next = (day + 1..).find(|day| works(*day)).expect("every week has working days");
+    let next = (day + 1..)
+        .find(|day| works(*day))
+        .expect("every week has working days");
     (next - day) * DAY + OPENS - time
 }

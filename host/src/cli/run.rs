@@ -1,0 +1,173 @@
+//! `projectionist run`: the host.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::database::{DatabaseArguments, Opened, open};
+use super::output::{Exit, Refusal};
+use super::presenter;
+use crate::admin::sample;
+use crate::embedded;
+use crate::engine::{Host, Options, Watch};
+use crate::guest::Compiler;
+
+/// Run the host: take up the modules of a directory, build their read models and keep them up to date.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Arguments {
+    /// The directory of modules. A guest's settings are in NAME.toml beside NAME.wasm.
+    #[arg(
+        long,
+        env = "PROJECTIONIST_MODULES",
+        value_name = "DIR",
+        default_value = "./modules"
+    )]
+    pub modules: PathBuf,
+    /// Catch up with everything that is there and leave. Exit code 1 if a subscription is in error then.
+    #[arg(long)]
+    pub once: bool,
+    /// When the event log is empty, fill it with made-up loan applications first.
+    #[arg(long)]
+    pub sample: bool,
+    /// Do not use file events; changes of the directory are found by looking every few seconds.
+    #[arg(long)]
+    pub no_watch: bool,
+    /// Where compiled modules are kept. Default: in the data directory of this user.
+    #[arg(long, env = "PROJECTIONIST_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// How long a host that is told to stop waits for its open batches.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub drain: u64,
+}
+
+const AFTER_HELP: &str = "\
+The database is migrated if need be. SIGTERM and ctrl-c end the host: open batches commit or roll back.
+A second host on the same database shares the work: give both the same --database-url.
+
+Examples:
+  projectionist run --sample                        try it, with an event log made up
+  projectionist run --modules /srv/modules --database-url postgres://app@db/app
+  projectionist run --once                          catch up and leave, for schedulers and tests";
+
+/// Applications in a sample log: about twenty events each.
+const SAMPLE_APPLICATIONS: u32 = 1_000;
+
+const SAMPLE_SEED: u64 = 1;
+
+pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::Result<()> {
+    check_modules(&arguments)?;
+    let opened = open_for_host(database).await?;
+    let result = run_on(&arguments, &opened).await;
+    let closed = opened.close().await;
+    result.and(closed)
+}
+
+async fn run_on(arguments: &Arguments, opened: &Opened) -> anyhow::Result<()> {
+    opened.store.migrate().await?;
+    if arguments.sample && opened.store.head().await? == 0 {
+        let written =
+            sample::import(&opened.store, SAMPLE_APPLICATIONS, SAMPLE_SEED, |_| {}).await?;
+        println!(
+            "the event log was empty: {} made-up events of {SAMPLE_APPLICATIONS} loan applications are in it now",
+            written.imported
+        );
+    }
+    let host = Host::start(opened.store.clone(), options(arguments, opened)?).await?;
+    if arguments.once {
+        once(host, opened).await
+    } else {
+        serve(host, arguments, opened).await
+    }
+}
+
+fn check_modules(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.modules.is_dir() {
+        return Ok(());
+    }
+    let modules = arguments.modules.display();
+    Err(Refusal {
+        what: format!("there is no directory {modules}"),
+        because: Vec::new(),
+        hint: Some(format!(
+            "make it and put modules there (mkdir -p {modules}), or name another with --modules"
+        )),
+        exit: Exit::Usage,
+    }
+    .into())
+}
+
+/// The private server belongs to one host at a time: it stops with that host.
+async fn open_for_host(database: &DatabaseArguments) -> anyhow::Result<Opened> {
+    match &database.database_url {
+        Some(_) => open(database).await,
+        None => Opened::private(embedded::Attach::Refused).await,
+    }
+}
+
+fn options(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Options> {
+    let program = std::env::current_exe()
+        .context("finding the projectionist binary, which compiles modules")?;
+    let cache = match &arguments.cache_dir {
+        Some(directory) => directory.clone(),
+        None => opened.cache_dir()?,
+    };
+    Ok(Options {
+        watch: if arguments.no_watch {
+            Watch::RescanOnly
+        } else {
+            Watch::Events
+        },
+        drain: Duration::from_secs(arguments.drain),
+        ..Options::new(&arguments.modules, Compiler::new(program, cache))
+    })
+}
+
+async fn serve(host: Host, arguments: &Arguments, opened: &Opened) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let presenter = presenter::Presenter::begin(&arguments.modules, opened).await?;
+    let presenting = tokio::spawn(presenter.follow(host.notices(), stop.clone()));
+    let running = tokio::spawn(host.run(stop.clone()));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    println!("stopping: open batches commit or roll back");
+    stop.cancel();
+    running.await.context("the host broke; this is a bug")??;
+    presenting.await?;
+    Ok(())
+}
+
+async fn once(mut host: Host, opened: &Opened) -> anyhow::Result<()> {
+    let done = host.once().await?;
+    println!(
+        "caught up: {} events handled, everything up to position {} is done",
+        done.events, done.horizon
+    );
+    let failing: Vec<String> = opened
+        .store
+        .lanes(None)
+        .await?
+        .into_iter()
+        .filter_map(|lane| {
+            lane.error
+                .map(|error| format!("{}: {}", lane.key.subscription, error.message))
+        })
+        .collect();
+    if failing.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal {
+        what: format!("{} in error", if failing.len() == 1 { "a subscription is".to_owned() } else { format!("{} subscriptions are", failing.len()) }),
+        because: failing,
+        hint: Some("`projectionist status` shows all of it; mend the guest and drop it in, or `projectionist reactivate` to try again".to_owned()),
+        exit: Exit::Failed,
+    }
+    .into())
+}

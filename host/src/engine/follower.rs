@@ -1,0 +1,97 @@
+//! The horizon of a host: followed by a task while the host runs, or looked at step by step by `run --once`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::horizon_task;
+use super::shared::Shared;
+use crate::store::{Error, Horizon, Listener, Store};
+
+/// How long a stepped host waits for writers that hold the horizon up before it goes on with what is settled.
+const WAIT_FOR_WRITERS: Duration = Duration::from_secs(10);
+
+/// Between two looks at writers that hold the horizon up.
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub(super) struct Follower {
+    store: Store,
+    search: Horizon,
+    horizon: watch::Sender<Option<i64>>,
+}
+
+/// Follows until its host stops.
+pub(super) struct Following {
+    task: JoinHandle<()>,
+    hints: JoinHandle<()>,
+    _listener: Listener,
+}
+
+impl Follower {
+    /// # Errors
+    /// The database cannot give a safe order, with the reason.
+    pub async fn start(store: &Store) -> Result<Follower, Error> {
+        store.check_preconditions().await?;
+        Ok(Follower {
+            store: store.clone(),
+            search: Horizon::new(store.clone()),
+            horizon: watch::channel(None).0,
+        })
+    }
+
+    pub fn horizon(&self) -> watch::Receiver<Option<i64>> {
+        self.horizon.subscribe()
+    }
+
+    /// Looks until everything that is visible now is settled, or writers have been waited for long enough.
+    pub async fn look(&mut self) -> Result<Option<i64>, Error> {
+        let began = Instant::now();
+        loop {
+            let look = self.search.look().await?;
+            self.horizon.send_replace(look.horizon);
+            let waits = look.horizon.is_none() || !look.waiting_for.is_empty();
+            if !look.more && (!waits || began.elapsed() > WAIT_FOR_WRITERS) {
+                return Ok(look.horizon);
+            }
+            if waits {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Follows in the background, and turns what operators ring into hints for the workers.
+    pub fn spawn(&self, shared: Arc<Shared>, stop: CancellationToken) -> Following {
+        let listener = self.store.listen();
+        let task = horizon_task::spawn(
+            self.store.clone(),
+            listener.events(),
+            self.horizon.clone(),
+            stop.clone(),
+        );
+        let mut control = listener.control();
+        let hints = tokio::spawn(async move {
+            let heard = async {
+                loop {
+                    control.heard().await;
+                    shared.hint_changes();
+                }
+            };
+            stop.run_until_cancelled(heard).await;
+        });
+        Following {
+            task,
+            hints,
+            _listener: listener,
+        }
+    }
+}
+
+impl Following {
+    pub async fn ended(self) {
+        let _ = self.task.await;
+        let _ = self.hints.await;
+    }
+}

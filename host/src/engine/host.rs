@@ -1,0 +1,350 @@
+//! A host: one engine over one database and one directory of modules.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use subscription::RetryPolicy;
+use tokio::sync::broadcast;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::catalog::Catalog;
+use super::follower::Follower;
+use super::intake::{Intake, Settled};
+use super::lane::{Lane, Step};
+use super::notice::Notice;
+use super::shared::Shared;
+use super::watch::FileHints;
+use super::worker;
+use crate::guest::{Compiler, Runtime};
+use crate::store::{self, LaneKey, Store};
+
+/// How often the directory is looked at without a hint: for network file systems, containers, and lost events.
+pub const DEFAULT_RESCAN: Duration = Duration::from_secs(3);
+
+/// Between two looks at a file that is being written.
+const STABLE_AFTER: Duration = Duration::from_millis(30);
+
+/// How often a host says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// How long a stopping host waits for open batches before it gives them up.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+
+/// Whether file events are used as hints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    Events,
+    RescanOnly,
+}
+
+/// How a host is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub modules: PathBuf,
+    pub compiler: Compiler,
+    pub watch: Watch,
+    pub rescan: Duration,
+    pub drain: Duration,
+    pub retry: RetryPolicy,
+    /// What `status` calls this host.
+    pub name: String,
+}
+
+impl Options {
+    /// The defaults for a directory of modules and a compiler.
+    pub fn new(modules: &Path, compiler: Compiler) -> Options {
+        Options {
+            modules: modules.to_owned(),
+            compiler,
+            watch: Watch::Events,
+            rescan: DEFAULT_RESCAN,
+            drain: DEFAULT_DRAIN,
+            retry: RetryPolicy::default(),
+            name: format!("pid {}", std::process::id()),
+        }
+    }
+}
+
+/// Why a host does not start or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the WebAssembly engine cannot be started on this machine")]
+    Runtime(#[source] anyhow::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// What `run --once` came to.
+#[derive(Clone, Debug, Default)]
+pub struct CaughtUp {
+    /// Where everything stands now.
+    pub horizon: i64,
+    /// Events handed to guests.
+    pub events: usize,
+}
+
+/// An engine with its directory. It can be stepped, or run until it is told to stop.
+pub struct Host {
+    shared: Arc<Shared>,
+    intake: Intake,
+    options: Options,
+    follower: Follower,
+}
+
+impl Host {
+    /// Prepares a host; nothing is read from the directory yet.
+    ///
+    /// # Errors
+    /// The database is out of reach, is not migrated, or cannot give a safe order (a replica, a cached sequence).
+    pub async fn start(store: Store, options: Options) -> Result<Host, Error> {
+        let runtime = Runtime::new().map_err(|error| Error::Runtime(error.into()))?;
+        let follower = Follower::start(&store).await?;
+        let catalog = Catalog::new(runtime, options.compiler.clone());
+        let shared = Shared::new(
+            store,
+            catalog,
+            Uuid::new_v4(),
+            options.retry,
+            follower.horizon(),
+        );
+        let intake = Intake::new(Arc::clone(&shared), options.modules.clone());
+        Ok(Host {
+            shared,
+            intake,
+            options,
+            follower,
+        })
+    }
+
+    /// What happens in this host from now on.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.shared.notices()
+    }
+
+    /// Moves the clock by which retries are due. For tests; nothing else looks at it.
+    pub fn advance_clock(&self, by: Duration) {
+        self.shared.clock_ahead_ms.fetch_add(
+            i64::try_from(by.as_millis()).unwrap_or(i64::MAX),
+            Ordering::Relaxed,
+        );
+        self.shared.hint_changes();
+    }
+
+    /// Looks at the directory until every file in it has been judged.
+    pub async fn scan(&mut self) -> Result<(), Error> {
+        self.keep_alive().await?;
+        self.follower.look().await?;
+        while self.intake.scan().await? == Settled::NotYet {
+            tokio::time::sleep(STABLE_AFTER).await;
+        }
+        Ok(())
+    }
+
+    /// Catches up with everything that is there, events appended meanwhile included, and comes back.
+    pub async fn once(&mut self) -> Result<CaughtUp, Error> {
+        let result = self.catch_up().await;
+        self.leave().await;
+        result
+    }
+
+    async fn catch_up(&mut self) -> Result<CaughtUp, Error> {
+        self.scan().await?;
+        let mut notices = self.notices();
+        let mut done = CaughtUp::default();
+        loop {
+            let horizon = self.follower.look().await?;
+            let mut worked = false;
+            for lane in self.shared.store.lanes(None).await? {
+                worked |= step_until_idle(&self.shared, lane.key).await?;
+            }
+            while let Ok(notice) = notices.try_recv() {
+                if let Notice::Committed { events, .. } = notice {
+                    done.events += events;
+                }
+            }
+            if !worked && self.follower.look().await? == horizon {
+                done.horizon = horizon.unwrap_or(0);
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Runs until `stop` is cancelled; then open batches end, one way or the other, within the drain limit.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        self.keep_alive().await?;
+        let following = self.follower.spawn(Arc::clone(&self.shared), stop.clone());
+        let mut hints = match self.options.watch {
+            Watch::Events => FileHints::watching(&self.options.modules),
+            Watch::RescanOnly => FileHints::none(),
+        };
+        let alive = tokio::spawn(heartbeat(
+            Arc::clone(&self.shared),
+            self.options.clone(),
+            stop.clone(),
+        ));
+        let mut workers = Workers::new(Arc::clone(&self.shared), stop.clone());
+        let mut changes = self.shared.changes.subscribe();
+        let mut problems = 0_u32;
+        while !stop.is_cancelled() {
+            hints.register();
+            changes.mark_unchanged();
+            let pause = match self.look(&mut workers).await {
+                Ok(Settled::Yes) => self.options.rescan,
+                Ok(Settled::NotYet) => STABLE_AFTER,
+                Err(error) => {
+                    problems += 1;
+                    tracing::warn!(
+                        "looking at modules and subscriptions failed and is tried again: {:#}",
+                        anyhow::Error::from(error)
+                    );
+                    Duration::from_millis(subscription::unavailable_delay_ms(problems).max(100))
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = hints.next() => {}
+                _ = changes.changed() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        workers.drain(self.options.drain).await;
+        let _ = alive.await;
+        following.ended().await;
+        self.leave().await;
+        Ok(())
+    }
+
+    /// One look at the directory and at the rows.
+    async fn look(&mut self, workers: &mut Workers) -> Result<Settled, Error> {
+        if self.shared.horizon.borrow().is_none() {
+            // Nothing can be registered before the horizon is known; what is there already can run.
+            workers.keep_up().await?;
+            return Ok(Settled::NotYet);
+        }
+        let settled = self.intake.scan().await?;
+        workers.keep_up().await?;
+        Ok(settled)
+    }
+
+    async fn keep_alive(&self) -> Result<(), Error> {
+        keep_alive(&self.shared, &self.options)
+            .await
+            .map_err(Error::from)
+    }
+
+    async fn leave(&self) {
+        if let Err(error) = self.shared.store.delete_host(self.shared.host).await {
+            tracing::debug!("the host could not say that it leaves: {error}");
+        }
+    }
+}
+
+/// Does all that a lane has to do now. Whether there was anything.
+async fn step_until_idle(shared: &Arc<Shared>, key: LaneKey) -> Result<bool, Error> {
+    let mut lane = Lane::new(Arc::clone(shared), key);
+    let mut worked = false;
+    loop {
+        match lane.step().await? {
+            Step::Worked => worked = true,
+            Step::Idle | Step::Gone => return Ok(worked),
+            // An error whose retry is not due stays for the next run.
+            Step::Wait { .. } => return Ok(worked),
+            // The other host does the work; what it leaves is done here.
+            Step::Taken { retry_ms } => tokio::time::sleep(Duration::from_millis(retry_ms)).await,
+        }
+    }
+}
+
+/// One task for each lane that there is.
+struct Workers {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    tasks: JoinSet<LaneKey>,
+    running: HashMap<LaneKey, tokio::task::Id>,
+}
+
+impl Workers {
+    fn new(shared: Arc<Shared>, stop: CancellationToken) -> Workers {
+        Workers {
+            shared,
+            stop,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+        }
+    }
+
+    /// Starts workers for lanes that have none: new ones, and those whose worker ended or broke.
+    async fn keep_up(&mut self) -> Result<(), store::Error> {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            let id = match &ended {
+                Ok((id, _)) => *id,
+                Err(error) => error.id(),
+            };
+            if let Err(error) = ended {
+                tracing::error!("a worker broke and is started again; this is a bug: {error}");
+            }
+            self.running.retain(|_, task| *task != id);
+        }
+        for lane in self.shared.store.lanes(None).await? {
+            if !self.running.contains_key(&lane.key) {
+                let (shared, key, stop) = (
+                    Arc::clone(&self.shared),
+                    lane.key.clone(),
+                    self.stop.clone(),
+                );
+                let task = self.tasks.spawn(async move {
+                    worker::run(shared, key.clone(), stop).await;
+                    key
+                });
+                self.running.insert(lane.key, task.id());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for open batches, and gives up what is still open after `limit`: it is rolled back.
+    async fn drain(&mut self, limit: Duration) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!(
+                limit_ms = limit.as_millis() as u64,
+                "open batches did not end in time and are rolled back"
+            );
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+async fn heartbeat(shared: Arc<Shared>, options: Options, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = keep_alive(&shared, &options).await {
+            tracing::debug!("the host could not say that it is alive: {error}");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn keep_alive(shared: &Shared, options: &Options) -> Result<(), store::Error> {
+    shared
+        .store
+        .keep_host(
+            shared.host,
+            &options.name,
+            &options.modules.display().to_string(),
+        )
+        .await?;
+    let hosts = shared.store.hosts().await?;
+    shared.has_company.store(
+        hosts.iter().any(|host| host.id != shared.host),
+        Ordering::Relaxed,
+    );
+    Ok(())
+}
