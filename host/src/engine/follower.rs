@@ -65,7 +65,7 @@ impl Follower {
     /// Follows in the background, and turns what operators ring into hints for the workers.
     pub fn spawn(&self, shared: Arc<Shared>, stop: CancellationToken) -> Following {
         let listener = self.store.listen();
-        let task = horizon_task::spawn(
+        let task = horizon_task::spawn_into(
             self.store.clone(),
             listener.events(),
             self.horizon.clone(),

@@ -35,7 +35,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Follows the horizon until `stop`. What it publishes is `None` until the writers that were open at the start have ended.
 /// `events` is the hint that something was appended; without one, only the tick wakes the task.
-pub fn spawn(
+pub fn spawn_into(
     store: Store,
     events: Hint,
     horizon: watch::Sender<Option<i64>>,
@@ -55,6 +55,13 @@ pub fn spawn(
         // Every statement of the task stands alone, so it can be stopped anywhere.
         stop.run_until_cancelled(task.run()).await;
     })
+}
+
+/// As [`spawn_into`], with a channel of its own.
+pub fn spawn(store: Store, events: Hint, stop: CancellationToken) -> watch::Receiver<Option<i64>> {
+    let (horizon, receiver) = watch::channel(None);
+    spawn_into(store, events, horizon, stop);
+    receiver
 }
 
 struct HorizonTask {
