@@ -66,6 +66,7 @@ impl fmt::Display for Contender {
 /// A contender that runs.
 pub struct Running {
     child: Child,
+    server_began_cpu_seconds: f64,
 }
 
 impl Running {
@@ -77,13 +78,17 @@ impl Running {
     }
 
     /// Closes its input, which ends one that runs until then, and takes what it says at its end.
-    pub async fn finish(mut self) -> anyhow::Result<Sample> {
+    pub async fn finish(mut self, bench: &Bench) -> anyhow::Result<Sample> {
         drop(self.child.stdin.take());
         let output = self.child.wait_with_output().await?;
         anyhow::ensure!(output.status.success(), "ended with {}", output.status);
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().last().unwrap_or_default();
-        serde_json::from_str(line).with_context(|| format!("reading {line:?}"))
+        let mut sample: Sample =
+            serde_json::from_str(line).with_context(|| format!("reading {line:?}"))?;
+        tokio::time::sleep(SESSION_END).await;
+        sample.server_cpu_seconds = bench.server.cpu_seconds()? - self.server_began_cpu_seconds;
+        Ok(sample)
     }
 }
 
@@ -103,7 +108,10 @@ pub fn start(
         .kill_on_drop(true)
         .spawn()
         .context("starting a process of its own")?;
-    Ok(Running { child })
+    Ok(Running {
+        child,
+        server_began_cpu_seconds: bench.server.cpu_seconds()?,
+    })
 }
 
 /// Lets a contender run to its end.
@@ -113,11 +121,7 @@ pub async fn run(
     url: &str,
     input: &Path,
 ) -> anyhow::Result<Sample> {
-    let server_began = bench.server.cpu_seconds()?;
-    let mut sample = start(bench, contender, url, input)?.finish().await?;
-    tokio::time::sleep(SESSION_END).await;
-    sample.server_cpu_seconds = bench.server.cpu_seconds()? - server_began;
-    Ok(sample)
+    start(bench, contender, url, input)?.finish(bench).await
 }
 
 /// The child's side.

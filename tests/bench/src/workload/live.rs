@@ -71,7 +71,7 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
                 idle_cpu.push(used / IDLE.as_secs_f64() * 100.0);
                 idle_rss.push(machine::memory_mib(&process, "VmRSS:")?);
             }
-            let mut sample = running.finish().await?;
+            let mut sample = running.finish(bench).await?;
             sample.events = APPENDS.into();
             sample.latencies_ms = latencies_ms;
             eprintln!("{WORKLOAD:<9} {contender:<24} {sample}");
