@@ -10,3 +10,4 @@ mod import;
 mod log_rules;
 mod reading;
 mod support;
+mod tidy;
