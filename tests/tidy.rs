@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::support::repository;
 
@@ -49,35 +48,37 @@ impl Source {
     }
 }
 
-/// Every text file that is or will be committed.
+/// Every text file of the tree. Hidden folders, and those that cargo marks as a cache, are not part of it.
 fn files() -> Vec<Source> {
-    let listed = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
-        .current_dir(repository())
-        .output()
-        .expect("git is there");
-    assert!(
-        listed.status.success(),
-        "git cannot list the files of the repository: {}",
-        String::from_utf8_lossy(&listed.stderr)
-    );
-    let names = String::from_utf8(listed.stdout).expect("paths are UTF-8");
-    let read = |path: &str| Source {
-        path: path.to_owned(),
-        text: fs::read_to_string(repository().join(path)).unwrap_or_default(),
-    };
-    names.split_terminator('\0').map(read).collect()
+    let root = repository();
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the repository") {
+            let path = entry.expect("an entry of a folder").path();
+            if path.is_dir() {
+                if !is_hidden(&path) && !path.join("CACHEDIR.TAG").exists() {
+                    folders.push(path);
+                }
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                let path = path.strip_prefix(&root).expect("it was found there");
+                let path = path.display().to_string();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
+}
+
+fn is_hidden(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name != ".ci"
 }
 
 fn rust_files() -> Vec<Source> {
     let mut files = files();
-    files.retain(|file| file.path.ends_with(".rs") && !file.text.is_empty());
+    files.retain(|file| file.path.ends_with(".rs"));
     assert!(
         files.len() > 100,
         "only {} Rust files were found",
