@@ -1,6 +1,14 @@
 //! The one integration binary: real PostgreSQL, real components. File = behaviour.
 
+mod append;
+mod bell;
+mod command_line;
 mod embedded;
+mod horizon;
+mod hostile_writers;
+mod import;
+mod log_rules;
 mod operators;
+mod reading;
 mod support;
 mod verbs;

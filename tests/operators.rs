@@ -392,14 +392,14 @@ async fn a_failing_teardown_keeps_everything_unless_forced() {
     let kept = bench.removal.teardown(&id, OnFailure::Keep).await;
     let kept = kept.expect("an answer");
     assert_eq!(kept.result, Done::Failed);
-    insta::assert_snapshot!(kept.reason.unwrap_or_default(), @"");
+    insta::assert_snapshot!(kept.reason.unwrap_or_default());
     assert_eq!(bench.is_there(&id).await, (true, true));
     assert_eq!(status_of(&bench.removal.store, &id).await, detached);
 
     let forced = bench.removal.teardown(&id, OnFailure::Drop).await;
     let forced = forced.expect("an answer");
     assert_eq!(forced.result, Done::Done, "{forced:?}");
-    insta::assert_snapshot!(forced.reason.unwrap_or_default(), @"");
+    insta::assert_snapshot!(forced.reason.unwrap_or_default());
     assert_eq!(bench.is_there(&id).await, (false, false));
 }
 
@@ -435,7 +435,7 @@ async fn teardown_is_for_what_is_detached() {
     let change = change.expect("an answer");
 
     assert_eq!(change.result, Done::Refused);
-    insta::assert_snapshot!(change.reason.unwrap_or_default(), @"");
+    insta::assert_snapshot!(change.reason.unwrap_or_default());
     assert_eq!(status_of(store, "accounts_1").await, Status::Active);
 }
 
@@ -460,7 +460,7 @@ async fn a_batch_that_does_not_end_is_waited_for_and_then_named() {
     let change = bench.removal.remove("accounts_1").await;
     let change = change.expect("an answer");
     assert_eq!(change.result, Done::Failed);
-    insta::assert_snapshot!(change.reason.unwrap_or_default(), @"");
+    insta::assert_snapshot!(change.reason.unwrap_or_default());
     // No batch begins any more, so the next try finds the lane free.
     let paused = Status::Paused(Resume::Active);
     assert_eq!(status_of(store, "accounts_1").await, paused);

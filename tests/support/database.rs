@@ -53,7 +53,7 @@ impl TestDatabase {
 
     /// A connection outside the pool.
     pub async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url)
+        PgConnection::connect(self.url())
             .await
             .expect("a connection to the test database")
     }

@@ -3,12 +3,14 @@
 pub mod cluster;
 pub mod database;
 pub mod guests;
+pub mod writer;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use database::TestDatabase;
+pub use writer::Writer;
 
 /// How long a test waits for what should come at once: long, because a busy machine is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,7 +43,7 @@ fn target_dir() -> &'static Path {
 }
 
 /// The root of the repository.
-fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("host/ is in the repository")

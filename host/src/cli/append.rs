@@ -24,12 +24,12 @@ const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  projectionist append --stream account-17 --type AccountOpened --data '{\"owner\": \"Ada\"}' --expected-version 0
+  projectionist append --stream account-17 --type AccountOpened --expected-version 0
   projectionist append --stream account-17 --type MoneyDeposited --data '{\"amount\": 50}' --tag vip
-  echo '{\"stream\": \"account-17\", \"type\": \"MoneyWithdrawn\", \"data\": {\"amount\": 20}}' | projectionist append -")]
+  echo '{\"stream\": \"account-17\", \"type\": \"AccountClosed\"}' | projectionist append -")]
 pub struct Arguments {
     /// - reads lines of JSON from standard input.
-    #[arg(value_name = "-", value_parser = ["-"], required_unless_present = "event_type",
+    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true, required_unless_present = "event_type",
           conflicts_with_all = ["event_type", "data", "metadata", "tag", "id", "causation_id", "correlation_id"])]
     input: Option<String>,
     /// The stream, such as account-17. With -, the stream of lines that name none.

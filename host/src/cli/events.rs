@@ -93,7 +93,16 @@ async fn show(arguments: &Arguments, store: &Store) -> anyhow::Result<()> {
             read_first(store, &filter, after, up_to, wanted).await?
         }
     };
-    print_all(&events, arguments.output)
+    print_all(&events, arguments.output)?;
+    if let (None, None, Some(last)) = (arguments.last, arguments.limit, events.last())
+        && events.len() as i64 == DEFAULT_LIMIT
+    {
+        eprintln!(
+            "the first {DEFAULT_LIMIT}; --after {} shows the next ones, --last N the newest",
+            last.position
+        );
+    }
+    Ok(())
 }
 
 async fn read_first(

@@ -21,8 +21,9 @@ use crate::admin::import::{self, Error, Input, Progress};
 #[command(after_help = "\
 A line:
   {\"stream\": \"account-17\", \"type\": \"MoneyDeposited\", \"data\": {\"amount\": 50}}
-Also possible in it: metadata (an object), id, causation_id, correlation_id (UUIDs), tags (texts), recorded_at (a timestamp
-with a zone). position and version are ignored: what `projectionist events --json` prints can be imported elsewhere.
+Also possible in it: metadata (an object), id, causation_id, correlation_id (UUIDs), tags (texts),
+recorded_at (a timestamp with a zone). position and version are ignored: what
+`projectionist events --json` prints can be imported elsewhere.
 
 Examples:
   projectionist import events.jsonl.gz
@@ -99,6 +100,19 @@ fn show(bar: &ProgressBar, progress: Progress) {
 
 /// The bad lines one by one.
 fn explain(error: Error) -> anyhow::Error {
+    if let Error::Changed { .. } = error {
+        let hint = Some(
+            "compare the log with the file; what the file had before the change is in it"
+                .to_owned(),
+        );
+        return Refusal {
+            what: error.to_string(),
+            because: Vec::new(),
+            hint,
+            exit: Exit::Failed,
+        }
+        .into();
+    }
     let Error::BadLines { count, first, .. } = &error else {
         return error.into();
     };

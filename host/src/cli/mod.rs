@@ -83,8 +83,10 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(failure) => {
-            return output::report(&anyhow::Error::from(failure).context("no threads to work with"))
-                .into();
+            return output::report(
+                &anyhow::Error::from(failure).context("no threads to work with"),
+            )
+            .into();
         }
     };
     let exit = match runtime.block_on(run(arguments)) {

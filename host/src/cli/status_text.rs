@@ -42,12 +42,8 @@ fn table(report: &StatusReport, width: Option<u16>) -> String {
                 .to_owned(),
         };
         return format!(
-            "there are no subscriptions yet, and {} in the log\n{next}; `projectionist check FILE` says whether a file is one",
-            counted(
-                usize::try_from(report.head).unwrap_or(usize::MAX),
-                "position",
-                "positions"
-            )
+            "there are no subscriptions yet, and the log is at position {}\n{next}; `projectionist check FILE` says whether a file is one",
+            grouped(report.head)
         );
     }
     let mut table = output::table(&[

@@ -35,7 +35,11 @@ impl Follower {
     /// The database cannot give a safe order, with the reason.
     pub async fn start(store: &Store) -> Result<Follower, Error> {
         store.check_preconditions().await?;
-        Ok(Follower { store: store.clone(), search: Horizon::new(store.clone()), horizon: watch::channel(None).0 })
+        Ok(Follower {
+            store: store.clone(),
+            search: Horizon::new(store.clone()),
+            horizon: watch::channel(None).0,
+        })
     }
 
     pub fn horizon(&self) -> watch::Receiver<Option<i64>> {
@@ -61,7 +65,12 @@ impl Follower {
     /// Follows in the background, and turns what operators ring into hints for the workers.
     pub fn spawn(&self, shared: Arc<Shared>, stop: CancellationToken) -> Following {
         let listener = self.store.listen();
-        let task = horizon_task::spawn(self.store.clone(), listener.events(), self.horizon.clone(), stop.clone());
+        let task = horizon_task::spawn_into(
+            self.store.clone(),
+            listener.events(),
+            self.horizon.clone(),
+            stop.clone(),
+        );
         let mut control = listener.control();
         let hints = tokio::spawn(async move {
             let heard = async {
@@ -72,7 +81,11 @@ impl Follower {
             };
             stop.run_until_cancelled(heard).await;
         });
-        Following { task, hints, _listener: listener }
+        Following {
+            task,
+            hints,
+            _listener: listener,
+        }
     }
 }
 

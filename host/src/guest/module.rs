@@ -91,7 +91,10 @@ impl Module {
         let component = self.inner.instance.component();
         let imports = component.component_type();
         let engine = self.inner.instance.engine();
-        imports.imports(engine).map(|(name, _)| name.to_owned()).collect()
+        imports
+            .imports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     /// The interfaces that the component offers, by name.
@@ -99,7 +102,10 @@ impl Module {
         let component = self.inner.instance.component();
         let exports = component.component_type();
         let engine = self.inner.instance.engine();
-        exports.exports(engine).map(|(name, _)| name.to_owned()).collect()
+        exports
+            .exports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     pub(super) fn instance(&self) -> &InstancePre<State> {

@@ -14,7 +14,7 @@ pub enum Error {
     Connect { source: sqlx::Error },
     #[error("the database could not be migrated")]
     Migrate { source: sqlx::migrate::MigrateError },
-    #[error("the database has no event log of this version; run `projectionist migrate`")]
+    #[error("the database has no event log of this version")]
     NotMigrated { source: sqlx::Error },
     /// The stream is at another version than the appender expected (PJ001). Read it again and decide again.
     #[error("{message}")]

@@ -168,10 +168,6 @@ impl Lines {
     }
 
     /// The next line: an event, nothing on an empty line, or the reason why it is neither. None at the end of the file.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the three outcomes of a line at two call sites"
-    )]
     fn next(&mut self) -> io::Result<Option<Result<Option<EventLine>, String>>> {
         self.line.clear();
         let read = self
