@@ -31,6 +31,7 @@ pub fn render(report: &StatusReport, width: Option<u16>) -> String {
     let writers = report.open_writers.iter().filter_map(|it| writer(it, now));
     parts.extend(section("the log is held up by", writers));
     parts.push(hosts(report));
+    parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
 
@@ -217,6 +218,10 @@ fn writer(writer: &OpenWriter, now: OffsetDateTime) -> Option<String> {
 }
 
 fn hosts(report: &StatusReport) -> String {
+    if report.hosts.is_empty() && report.subscriptions.is_empty() {
+        // How to begin is said already.
+        return String::new();
+    }
     if report.hosts.is_empty() {
         return "no host is alive, so nothing moves; start one with `projectionist run`".to_owned();
     }
