@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod database;
 pub mod guests;
+pub mod process;
 pub mod writer;
 
 use std::fmt::Display;

@@ -146,9 +146,10 @@ impl HorizonTask {
         let look = self.search.look().await?;
         self.waited_for.meet(&look.waiting_for);
         self.report_long_holders(&look);
+        // Never back: somebody may have followed this horizon before, step by step.
         let moved = self.horizon.send_if_modified(|published| {
-            let moved = *published != look.horizon;
-            *published = look.horizon;
+            let moved = *published < look.horizon;
+            *published = look.horizon.max(*published);
             moved
         });
         Ok((look, moved))

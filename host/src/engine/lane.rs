@@ -185,16 +185,13 @@ impl Lane {
                 self.committed(known, position, status).await
             }
             batch::Done::Taken => {
+                self.stop_search();
                 self.position = None;
                 Ok(Step::Taken {
                     retry_ms: TAKEN_DELAY_MS,
                 })
             }
-            batch::Done::Stale => {
-                self.forget();
-                self.position = None;
-                Ok(Step::Worked)
-            }
+            batch::Done::Stale => Ok(self.lost()),
             batch::Done::CaughtUp => {
                 self.position = Some(horizon);
                 Ok(Step::Idle)
@@ -216,7 +213,7 @@ impl Lane {
         }
         self.isolation = self.isolation.and_then(Isolation::committed);
         match (self.isolation, self.blamed.take()) {
-            (Some(Isolation::Culprit), Some(blame)) => {
+            (Some(Isolation::Culprit), Some(blame)) if blame.position > position => {
                 self.isolation = None;
                 self.judge(known, blame, 0, true).await
             }
@@ -422,9 +419,14 @@ impl Lane {
     fn lost(&mut self) -> Step {
         self.forget();
         self.position = None;
+        self.stop_search();
+        Step::Worked
+    }
+
+    /// Somebody else may have worked on the lane: what was found out about a culprit is not certain any more.
+    fn stop_search(&mut self) {
         self.isolation = None;
         self.blamed = None;
-        Step::Worked
     }
 
     fn settled(&mut self, status: Status) {

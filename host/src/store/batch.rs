@@ -473,7 +473,8 @@ impl Drop for Batch {
     fn drop(&mut self) {
         if self.connection.is_some() && self.busy {
             // A statement may still run on the server and hold the lane.
-            self.store.terminate(self.backend);
+            self.store
+                .terminate(self.backend, std::mem::take(&mut self.transaction_id));
         }
     }
 }
