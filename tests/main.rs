@@ -9,5 +9,7 @@ mod hostile_writers;
 mod import;
 mod loan_log;
 mod log_rules;
+mod operators;
 mod reading;
 mod support;
+mod verbs;

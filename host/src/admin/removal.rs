@@ -117,13 +117,13 @@ type Loaded = Result<Module, Box<Failure>>;
 
 /// The outcome of getting everything ready for the removal.
 enum Ready {
-    Yes(Subscription, Box<Batch>, Option<Loaded>),
+    Yes(Box<Subscription>, Box<Batch>, Option<Loaded>),
     No(Change),
 }
 
 /// The outcome of waiting for a lane.
 enum Taking {
-    Taken(Subscription, Box<Batch>),
+    Taken(Box<Subscription>, Box<Batch>),
     Ended(Change),
 }
 
@@ -241,7 +241,7 @@ impl Attempt<'_> {
                 let opening =
                     Batch::open(store, &lane.key, Grant::Define, Durability::Durable).await?;
                 if let Opening::Opened(batch) = opening {
-                    return Ok(Taking::Taken(found, batch));
+                    return Ok(Taking::Taken(Box::new(found), batch));
                 }
             }
             if Instant::now() >= deadline {

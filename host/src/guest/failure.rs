@@ -5,6 +5,9 @@ use wasmtime::{Trap, WasmBacktrace};
 
 use super::state::State;
 
+/// Lines of a guest's output that are part of the message when it panics.
+const LAST_WORDS_LINES: usize = 3;
+
 /// A call that failed. Everything a person needs to find the cause.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -69,9 +72,9 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
             "the guest used up its stack: does it call itself without end?".to_owned(),
         ),
         Some(Trap::UnreachableCodeReached) => {
-            let said = state.output_text().map_or_else(String::new, |text| {
-                format!(": {}", text.lines().next().unwrap_or_default())
-            });
+            let said = state
+                .output_text()
+                .map_or_else(String::new, |text| format!(": {}", last_words(&text)));
             (
                 ErrorClass::Trap,
                 format!("the guest panicked or aborted{said}"),
@@ -80,6 +83,13 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
         Some(trap) => (ErrorClass::Trap, format!("the guest trapped: {trap}")),
         None => (ErrorClass::Trap, root),
     }
+}
+
+/// What a panic says, on one line: where it happened is on the first line of its text, why on the next.
+fn last_words(output: &str) -> String {
+    let advice = |line: &&str| line.starts_with("note: ");
+    let lines = output.lines().take_while(|line| !advice(line));
+    lines.take(LAST_WORDS_LINES).collect::<Vec<_>>().join(" ")
 }
 
 /// One line a frame, with the names of functions and nothing of this machine.
