@@ -113,7 +113,7 @@ struct Attempt<'a> {
 }
 
 /// A module, or why it cannot be run.
-type Loaded = Result<Module, Failure>;
+type Loaded = Result<Module, Box<Failure>>;
 
 /// The outcome of getting everything ready for the removal.
 enum Ready {
@@ -304,7 +304,7 @@ async fn tear_down(
     found: &Subscription,
     module: &Module,
     batch: Box<Batch>,
-) -> Result<Box<Batch>, Failure> {
+) -> Result<Box<Batch>, Box<Failure>> {
     let settings: Settings = serde_json::from_value(found.settings.clone()).unwrap_or_default();
     let context = CallContext {
         subscriber_id: found.id.clone(),

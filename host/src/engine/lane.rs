@@ -51,7 +51,7 @@ pub(super) struct Lane {
 }
 
 struct Blame {
-    failure: Failure,
+    failure: Box<Failure>,
     position: i64,
     event_type: String,
 }
@@ -138,7 +138,8 @@ impl Lane {
                 self.forget();
                 Ok(Step::Worked)
             }
-            setup::Done::Failed(FailedBatch { failure, state, .. }) => {
+            setup::Done::Failed(failed) => {
+                let FailedBatch { failure, state, .. } = *failed;
                 let blame = Blame {
                     failure,
                     position: 0,
@@ -196,7 +197,7 @@ impl Lane {
                 self.position = Some(horizon);
                 Ok(Step::Idle)
             }
-            batch::Done::Failed(failed) => self.failed(known, failed).await,
+            batch::Done::Failed(failed) => self.failed(known, *failed).await,
         }
     }
 

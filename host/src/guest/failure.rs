@@ -26,8 +26,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(class: ErrorClass, message: impl Into<String>) -> Failure {
-        Failure {
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Box<Failure> {
+        Box::new(Failure {
             class,
             message: message.into(),
             handled: None,
@@ -35,7 +35,7 @@ impl Failure {
             backtrace: None,
             output: None,
             retry_context: None,
-        }
+        })
     }
 }
 
@@ -48,14 +48,14 @@ pub(super) struct DeadlineExceeded {
 }
 
 /// Sorts what a trapped call left behind.
-pub(super) fn from_trap(error: &wasmtime::Error, state: &State) -> Failure {
+pub(super) fn from_trap(error: &wasmtime::Error, state: &State) -> Box<Failure> {
     let (class, message) = classify(error, state);
-    Failure {
+    Box::new(Failure {
         backtrace: error.downcast_ref::<WasmBacktrace>().map(readable),
         output: state.output_text(),
         retry_context: state.new_retry_context.clone(),
-        ..Failure::new(class, message)
-    }
+        ..*Failure::new(class, message)
+    })
 }
 
 fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
@@ -96,10 +96,9 @@ fn last_words(output: &str) -> String {
 fn readable(backtrace: &WasmBacktrace) -> String {
     let mut lines = Vec::new();
     for (depth, frame) in backtrace.frames().iter().enumerate() {
-        let name = frame.func_name().map_or_else(
-            || format!("function {}", frame.func_index()),
-            |name| wasmtime_name(name),
-        );
+        let name = frame
+            .func_name()
+            .map_or_else(|| format!("function {}", frame.func_index()), wasmtime_name);
         lines.push(format!("{depth:>3}: {name}"));
     }
     lines.join("\n")
