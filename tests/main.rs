@@ -12,4 +12,5 @@ mod log_rules;
 mod operators;
 mod reading;
 mod support;
+mod tidy;
 mod verbs;
