@@ -12,6 +12,7 @@ mod host;
 mod intake;
 mod lane;
 mod notice;
+mod registration;
 mod setup;
 mod shared;
 mod watch;

@@ -43,6 +43,18 @@ pub struct NewSubscription {
     pub start_position: i64,
 }
 
+/// What takes the place of a module.
+#[derive(Clone, Copy, Debug)]
+pub struct Swap<'a> {
+    pub id: &'a str,
+    pub from: &'a Digest,
+    pub to: &'a Digest,
+    pub descriptor: &'a Descriptor,
+    pub settings: &'a serde_json::Value,
+    /// From and to, where other code changes the status.
+    pub status: Option<(Status, Status)>,
+}
+
 /// The text of a run mode in the table.
 pub fn run_mode_text(mode: RunMode) -> &'static str {
     match mode {
@@ -143,35 +155,37 @@ impl Store {
         Ok(changed)
     }
 
-    /// Same id, new bytes: takes over the module; new code resets the retry counter. `false`: the row had other bytes.
-    pub async fn swap_module(
-        &self,
-        id: &str,
-        from: &Digest,
-        to: &Digest,
-        descriptor: &Descriptor,
-        settings: &serde_json::Value,
-    ) -> Result<bool, Error> {
+    /// Same id, other bytes or settings: takes them over, with the status that follows. New code resets the retry
+    /// counter. `false`: the row was not as `swap` believes, look again.
+    pub async fn swap_module(&self, swap: &Swap<'_>) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
         let swapped = sqlx::query(include_str!("sql/swap_module.sql"))
-            .bind(id)
-            .bind(from.as_slice())
-            .bind(to.as_slice())
-            .bind(sqlx::types::Json(descriptor))
-            .bind(sqlx::types::Json(settings))
+            .bind(swap.id)
+            .bind(swap.from.as_slice())
+            .bind(swap.to.as_slice())
+            .bind(sqlx::types::Json(swap.descriptor))
+            .bind(sqlx::types::Json(swap.settings))
             .execute(&mut *transaction)
             .await?
             .rows_affected()
             > 0;
-        if swapped && from != to {
+        if !swapped {
+            return Ok(false);
+        }
+        if let Some((from, to)) = swap.status
+            && !change_status(&mut transaction, swap.id, from, to).await?
+        {
+            return Ok(false);
+        }
+        if swap.from != swap.to {
             sqlx::query(include_str!("sql/reset_error.sql"))
-                .bind(id)
+                .bind(swap.id)
                 .execute(&mut *transaction)
                 .await?;
         }
         notify_control(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(swapped)
+        Ok(true)
     }
 
     /// Drops the schema of a subscription and its rows. Waits for the batches that are open on its lanes.
