@@ -5,5 +5,7 @@ mod command_line;
 mod embedded;
 mod import;
 mod log_rules;
+mod modules;
 mod reading;
+mod reload;
 mod support;

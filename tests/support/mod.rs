@@ -1,14 +1,19 @@
-//! What tests share: a server, a database each, the guests, and waiting for a condition.
+//! What tests share: a server, a database each, the guests, directories of modules, hosts, and waiting for a condition.
 
 pub mod cluster;
 pub mod database;
 pub mod guests;
+pub mod host;
+pub mod log;
+pub mod modules;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use database::TestDatabase;
+pub use host::{HostProcess, InProcess, stepped};
+pub use modules::Modules;
 
 /// How long a test waits for what should come at once: long, because a busy machine is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);

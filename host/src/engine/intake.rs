@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use subscription::{
-    File, Input, Kind, LineVersion, Next, Registration, Start, Status, Stored, SubscriberId,
-    choose, missing, register, start,
+    File, Input, LineVersion, Next, Registration, Start, Status, Stored, SubscriberId, choose,
+    missing, register, start,
 };
 
 use super::catalog;
 use super::directory::{Directory, Files, Found, Look};
+use super::line::{check_settings, line_versions};
 use super::notice::Notice;
 use super::shared::Shared;
 use crate::guest::{Module, Refusal, Settings};
@@ -114,7 +115,7 @@ impl Intake {
         }
         self.register_all().await?;
         if settled == Settled::Yes {
-            self.detach_missing(files).await?;
+            settled = self.detach_missing(files).await?;
         }
         self.publish_files().await?;
         Ok(settled)
@@ -414,11 +415,6 @@ impl Intake {
         {
             return Ok(Ok(()));
         }
-        if let (Status::Error(_), Ok(Next::Status(next))) =
-            (row.status, row.status.on(Input::NewCode, row.run_mode))
-        {
-            store.change_status(&row.id, row.status, next).await?;
-        }
         tracing::info!(
             subscription = row.id,
             file,
@@ -461,7 +457,7 @@ impl Intake {
     }
 
     /// Detaches what the directory held and holds no more, when all evidence says so.
-    async fn detach_missing(&mut self, files: &Files) -> Result<(), Error> {
+    async fn detach_missing(&mut self, files: &Files) -> Result<Settled, Error> {
         let rows = self.shared.store.subscriptions().await?;
         let row_of = |id: &str| rows.iter().find(|row| row.id == id);
         let here: BTreeSet<SubscriberId> = self
@@ -479,7 +475,7 @@ impl Intake {
                 .map(|row| row.descriptor.id.clone());
             self.held.extend(earlier);
         }
-        let attached = rows
+        let attached: BTreeSet<SubscriberId> = rows
             .iter()
             .filter(|row| !matches!(row.status, Status::Detached(_)))
             .map(|row| row.descriptor.id.clone())
@@ -489,20 +485,27 @@ impl Intake {
             None => subscription::Look::Unmarked,
         };
         let elsewhere = self.held_elsewhere(&rows).await?;
+        // What another host detached is not missing here either: an operator may bring it back without its file.
+        self.held
+            .retain(|id| here.contains(id) || attached.contains(id));
+        let mut settled = Settled::Yes;
         for id in missing(&attached, &self.held, &look, &elsewhere) {
-            self.held.remove(&id);
             let Some(row) = row_of(id.as_str()) else {
                 continue;
             };
             let Ok(Next::Status(next)) = row.status.on(Input::GuestMissing, row.run_mode) else {
                 continue;
             };
-            if self
+            if !self
                 .shared
                 .store
                 .change_status(&row.id, row.status, next)
                 .await?
             {
+                // It has another status by now: it is still held here, and looked at again soon.
+                settled = Settled::NotYet;
+            } else {
+                self.held.remove(&id);
                 tracing::info!(
                     subscription = row.id,
                     "{} is detached: its file is gone",
@@ -517,7 +520,7 @@ impl Intake {
         }
         self.held.extend(here);
         self.mark(files);
-        Ok(())
+        Ok(settled)
     }
 
     /// Ids in the directories of other live hosts.
@@ -583,36 +586,9 @@ impl Intake {
             Some(problem) => tracing::warn!("{problem}"),
             None => tracing::info!("the directory of modules is back"),
         }
+        self.shared.notify(Notice::Directory {
+            problem: problem.clone(),
+        });
         self.reported_problem = problem;
     }
-}
-
-/// Settings that a projector can read are part of its identity: other settings would give other rows.
-fn check_settings(new: &Settings, row: &Subscription) -> Result<(), String> {
-    let old: Settings = serde_json::from_value(row.settings.clone()).unwrap_or_default();
-    if row.kind == Kind::Projector && old.settings != new.settings {
-        return Err(format!(
-            "the [settings] of {} changed; a projector can read them, so rows written before and after would differ: bump the id to {}_{}, or put the old settings back",
-            row.id,
-            row.line,
-            row.version + 1
-        ));
-    }
-    Ok(())
-}
-
-fn line_versions(line: &str, rows: &[Subscription]) -> Vec<LineVersion> {
-    let of_line = || rows.iter().filter(|row| row.line == line);
-    // Until versions of a line are switched, readers see the highest that is attached.
-    let live = of_line()
-        .filter(|row| !matches!(row.status, Status::Detached(_)))
-        .map(|row| row.version)
-        .max();
-    of_line()
-        .map(|row| LineVersion {
-            id: row.descriptor.id.clone(),
-            kind: row.kind,
-            live: Some(row.version) == live,
-        })
-        .collect()
 }

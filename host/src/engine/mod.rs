@@ -11,6 +11,7 @@ pub mod horizon_task;
 mod host;
 mod intake;
 mod lane;
+mod line;
 mod notice;
 mod setup;
 mod shared;

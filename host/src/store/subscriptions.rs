@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
-use subscription::{Descriptor, Kind, RunMode, Status};
+use subscription::{Descriptor, Input, Kind, Next, RunMode, Status};
 use time::OffsetDateTime;
 
 use super::{Error, Store, quote};
@@ -143,7 +143,8 @@ impl Store {
         Ok(changed)
     }
 
-    /// Same id, new bytes: takes over the module; new code resets the retry counter. `false`: the row had other bytes.
+    /// Same id, new bytes: takes over the module; new code resets the retry counter and ends an error. `false`: the row had
+    /// other bytes.
     pub async fn swap_module(
         &self,
         id: &str,
@@ -159,19 +160,27 @@ impl Store {
             .bind(to.as_slice())
             .bind(sqlx::types::Json(descriptor))
             .bind(sqlx::types::Json(settings))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected()
-            > 0;
-        if swapped && from != to {
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = swapped else {
+            return Ok(false);
+        };
+        if from != to {
             sqlx::query(include_str!("sql/reset_error.sql"))
                 .bind(id)
                 .execute(&mut *transaction)
                 .await?;
+            // The status as it is now, under the row's lock: an error that was recorded a moment ago has lost its retry.
+            let status = read_status(&row, id)?;
+            if let Ok(Next::Status(next)) = status.on(Input::NewCode, descriptor.run_mode) {
+                if next != status {
+                    change_status(&mut transaction, id, status, next).await?;
+                }
+            }
         }
         notify_control(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(swapped)
+        Ok(true)
     }
 
     /// Drops the schema of a subscription and its rows. Waits for the batches that are open on its lanes.
