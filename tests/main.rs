@@ -1,11 +1,17 @@
 //! The one integration binary: real PostgreSQL, real components. File = behaviour.
 
 mod append;
+mod bell;
 mod command_line;
 mod embedded;
+mod horizon;
+mod hostile_writers;
 mod import;
+mod loan_log;
 mod log_rules;
 mod modules;
+mod operators;
 mod reading;
 mod reload;
 mod support;
+mod verbs;

@@ -185,7 +185,7 @@ async fn what_went_while_no_host_ran_is_detached_at_the_next_start() {
 async fn a_directory_that_goes_away_changes_nothing_and_is_told() {
     let (database, modules) = (TestDatabase::new().await, Modules::with(&["records"]));
     database.append_ticks(3).await;
-    let host = HostProcess::start_with(&database, &modules, &["--no-watch"]);
+    let host = HostProcess::start_with(database.url(), modules.path(), &["--no-watch"]);
     database.until_all_seen_once("records_1").await;
     eventually(PATIENCE, async || match modules.file(MARKER).exists() {
         true => Ok(()),
@@ -209,8 +209,8 @@ async fn a_directory_that_goes_away_changes_nothing_and_is_told() {
     host.says("the directory is back").await;
 
     assert_eq!(database.status("records_1").await, "Active");
-    host.terminate();
-    host.ended(PATIENCE).await;
+    let (exit, said) = host.stopped_within(PATIENCE).await;
+    assert_eq!(exit, Some(0), "{said}");
 }
 
 #[tokio::test]

@@ -26,12 +26,22 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     pub async fn new() -> TestDatabase {
+        TestDatabase::from_template(template_name()).await
+    }
+
+    /// A copy of another test's database, whose connections must be closed by now.
+    pub async fn copy_of(other: &TestDatabase) -> TestDatabase {
+        other.store.pool().close().await;
+        TestDatabase::from_template(&other.name).await
+    }
+
+    async fn from_template(template: &str) -> TestDatabase {
         let server = server().await;
         let name = format!("projectionist_test_{}", Uuid::new_v4().simple());
         let mut admin = PgConnection::connect(&server.url_of("postgres"))
             .await
             .expect("a connection to the server");
-        create(&mut admin, &name, Some(template_name())).await;
+        create(&mut admin, &name, Some(template)).await;
         let url = server.url_of(&name);
         let store = Store::connect(&url, CONNECTIONS)
             .await
@@ -53,7 +63,7 @@ impl TestDatabase {
 
     /// A connection outside the pool.
     pub async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url)
+        PgConnection::connect(self.url())
             .await
             .expect("a connection to the test database")
     }

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{PATIENCE, TestDatabase, eventually};
 
-/// The pause of a writer that appends continuously.
-const WRITER_PAUSE: Duration = Duration::from_millis(1);
+/// The pause of somebody who appends continuously.
+const APPENDER_PAUSE: Duration = Duration::from_millis(1);
 
 /// A row of `seen`, which the recording guests write: one for each event.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -45,8 +45,8 @@ impl TestDatabase {
         appended.last().map_or(0, |event| event.position)
     }
 
-    /// Appends one event after the other until the writer is stopped.
-    pub fn append_continuously(&self) -> Writer {
+    /// Appends one event after the other until told to stop.
+    pub fn append_continuously(&self) -> Appender {
         let (store, stop) = (self.store(), CancellationToken::new());
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -60,11 +60,11 @@ impl TestDatabase {
                         .await
                         .is_ok(),
                 );
-                tokio::time::sleep(WRITER_PAUSE).await;
+                tokio::time::sleep(APPENDER_PAUSE).await;
             }
             count
         });
-        Writer { stop, task }
+        Appender { stop, task }
     }
 
     /// What a recording guest wrote, in the order of the log.
@@ -174,16 +174,16 @@ pub fn codes(seen: &[Seen]) -> Vec<&str> {
 }
 
 /// Somebody who appends until told to stop.
-pub struct Writer {
+pub struct Appender {
     stop: CancellationToken,
     task: JoinHandle<usize>,
 }
 
-impl Writer {
+impl Appender {
     /// Stops, and says how many events were appended.
     pub async fn stop(self) -> usize {
         self.stop.cancel();
-        self.task.await.expect("the writer does not panic")
+        self.task.await.expect("the appender does not panic")
     }
 }
 

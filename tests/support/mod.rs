@@ -6,14 +6,18 @@ pub mod guests;
 pub mod host;
 pub mod log;
 pub mod modules;
+pub mod process;
+pub mod writer;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use database::TestDatabase;
-pub use host::{HostProcess, InProcess, stepped};
+pub use host::{InProcess, stepped};
 pub use modules::Modules;
+pub use process::HostProcess;
+pub use writer::Writer;
 
 /// How long a test waits for what should come at once: long, because a busy machine is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);

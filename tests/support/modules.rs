@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use projectionist::guest::Compiler;
 use tempfile::TempDir;
 
-use super::{guests, target_dir};
+use super::guests;
+use super::process::compiled_modules;
 
 /// A directory that goes with its test.
 pub struct Modules {
@@ -65,10 +66,6 @@ pub fn bytes_of(guest: &str) -> Vec<u8> {
 pub fn compiler() -> Compiler {
     Compiler::new(
         PathBuf::from(env!("CARGO_BIN_EXE_projectionist")),
-        cache_dir(),
+        compiled_modules(),
     )
-}
-
-pub fn cache_dir() -> PathBuf {
-    target_dir().join("test-modules")
 }

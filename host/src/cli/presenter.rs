@@ -234,7 +234,7 @@ impl Presenter {
         }
         println!("  see where it is     projectionist status --watch");
         println!(
-            "  append an event     projectionist append --stream application-1 --type A_SUBMITTED --data '{{\"amount_requested\": 5000}}'"
+            "  append an event     projectionist append --stream application-1 --type A_SUBMITTED --data '{{\"activity\": \"A_SUBMITTED\", \"transition\": \"COMPLETE\", \"amount_requested\": 5000}}'"
         );
         println!(
             "  change a guest      copy its new .wasm into {}: it is reloaded between two batches",

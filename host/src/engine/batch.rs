@@ -27,12 +27,12 @@ pub(super) enum Done {
     Stale,
     /// Nothing is there to handle.
     CaughtUp,
-    Failed(FailedBatch),
+    Failed(Box<FailedBatch>),
 }
 
 /// A failure with what is needed to find the culprit and to write it down.
 pub(super) struct FailedBatch {
-    pub failure: Failure,
+    pub failure: Box<Failure>,
     pub state: LaneState,
     /// Position and type of each event of the attempt.
     pub events: Vec<(i64, String)>,
@@ -90,12 +90,12 @@ pub(super) async fn run(
     let handled = match handle(shared, known, &state, batch, page, &pace, began).await? {
         Ok(handled) => handled,
         Err((failure, before_chunk)) => {
-            return Ok(Done::Failed(FailedBatch {
+            return Ok(Done::Failed(Box::new(FailedBatch {
                 failure,
                 state,
                 events: handed,
                 before_chunk,
-            }));
+            })));
         }
     };
     commit(shared, known, key, state, handled, target).await
@@ -166,7 +166,7 @@ async fn handle(
     page: Page,
     pace: &Pace,
     began: Instant,
-) -> Result<Result<Handled, (Failure, u32)>, Error> {
+) -> Result<Result<Handled, (Box<Failure>, u32)>, Error> {
     if page.events.is_empty() {
         return Ok(Ok(Handled {
             batch,
@@ -225,7 +225,7 @@ pub(super) async fn start(
     state: &LaneState,
     batch: Box<Batch>,
     first: Option<&RecordedEvent>,
-) -> Result<Result<Instance, Failure>, Error> {
+) -> Result<Result<Instance, Box<Failure>>, Error> {
     let module = match shared.catalog.get(&shared.store, &state.module).await {
         Ok(module) => module,
         Err(catalog::Error::Store(error)) => return Err(error),
@@ -280,11 +280,10 @@ async fn commit(
     if up_to >= target
         && arrives(state.status, known.run_mode)
         && !batch.others_behind(target).await?
+        && let Ok(Next::Status(next)) = state.status.on(Input::CaughtUp, known.run_mode)
     {
-        if let Ok(Next::Status(next)) = state.status.on(Input::CaughtUp, known.run_mode) {
-            change = Change::Try(state.status, next);
-            status = next;
-        }
+        change = Change::Try(state.status, next);
+        status = next;
     }
     match batch.commit(up_to, change, shared.host).await? {
         Outcome::Committed => Ok(Done::Committed {

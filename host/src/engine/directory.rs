@@ -175,11 +175,12 @@ impl Directory {
             .filter(Metadata::is_file)
             .map(|metadata| stamp(&metadata));
         let stamp = stamp(&metadata);
-        if let Some(seen) = self.seen.get(name) {
-            if seen.stamp == stamp && seen.settings_stamp == settings_stamp && seen.found.is_some()
-            {
-                return Ok(seen.found.clone());
-            }
+        if let Some(seen) = self.seen.get(name)
+            && seen.stamp == stamp
+            && seen.settings_stamp == settings_stamp
+            && seen.found.is_some()
+        {
+            return Ok(seen.found.clone());
         }
         let digest: Digest = Sha256::digest(fs::read(&path)?).into();
         let held_still = self.seen.get(name).is_some_and(|seen| {

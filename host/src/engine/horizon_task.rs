@@ -15,7 +15,8 @@ use crate::store::{Error, Hint, Holder, Horizon, Look, Store};
 
 /// The pauses between looks while awake: short after an event, longer while nothing comes or a holder is waited for.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+const LONGEST_PAUSE_WAITING: Duration = Duration::from_millis(10);
 
 /// How long nothing has to come before the task goes to sleep.
 const QUIET: Duration = Duration::from_millis(50);
@@ -34,7 +35,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Follows the horizon until `stop`. What it publishes is `None` until the writers that were open at the start have ended.
 /// `events` is the hint that something was appended; without one, only the tick wakes the task.
-pub fn spawn(
+pub fn spawn_into(
     store: Store,
     events: Hint,
     horizon: watch::Sender<Option<i64>>,
@@ -54,6 +55,13 @@ pub fn spawn(
         // Every statement of the task stands alone, so it can be stopped anywhere.
         stop.run_until_cancelled(task.run()).await;
     })
+}
+
+/// As [`spawn_into`], with a channel of its own.
+pub fn spawn(store: Store, events: Hint, stop: CancellationToken) -> watch::Receiver<Option<i64>> {
+    let (horizon, receiver) = watch::channel(None);
+    spawn_into(store, events, horizon, stop);
+    receiver
 }
 
 struct HorizonTask {
@@ -106,7 +114,12 @@ impl HorizonTask {
                 return Ok(());
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let longest = if look.waiting_for.is_empty() {
+                LONGEST_PAUSE
+            } else {
+                LONGEST_PAUSE_WAITING
+            };
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -133,9 +146,10 @@ impl HorizonTask {
         let look = self.search.look().await?;
         self.waited_for.meet(&look.waiting_for);
         self.report_long_holders(&look);
+        // Never back: somebody may have followed this horizon before, step by step.
         let moved = self.horizon.send_if_modified(|published| {
-            let moved = *published != look.horizon;
-            *published = look.horizon;
+            let moved = *published < look.horizon;
+            *published = look.horizon.max(*published);
             moved
         });
         Ok((look, moved))

@@ -376,10 +376,10 @@ impl Intake {
     /// A processor goes on where the version before it stopped, which is stopped first.
     async fn stop_predecessor(&self, id: &SubscriberId) -> Result<i64, Error> {
         let store = &self.shared.store;
-        if let Some(row) = store.subscription(id.as_str()).await? {
-            if let Ok(Next::Status(next)) = row.status.on(Input::Superseded, row.run_mode) {
-                store.change_status(id.as_str(), row.status, next).await?;
-            }
+        if let Some(row) = store.subscription(id.as_str()).await?
+            && let Ok(Next::Status(next)) = row.status.on(Input::Superseded, row.run_mode)
+        {
+            store.change_status(id.as_str(), row.status, next).await?;
         }
         let lanes = store.lanes(Some(id.as_str())).await?;
         Ok(lanes.iter().map(|lane| lane.position).min().unwrap_or(0))

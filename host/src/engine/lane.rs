@@ -51,7 +51,7 @@ pub(super) struct Lane {
 }
 
 struct Blame {
-    failure: Failure,
+    failure: Box<Failure>,
     position: i64,
     event_type: String,
 }
@@ -138,7 +138,8 @@ impl Lane {
                 self.forget();
                 Ok(Step::Worked)
             }
-            setup::Done::Failed(FailedBatch { failure, state, .. }) => {
+            setup::Done::Failed(failed) => {
+                let FailedBatch { failure, state, .. } = *failed;
                 let blame = Blame {
                     failure,
                     position: 0,
@@ -185,21 +186,18 @@ impl Lane {
                 self.committed(known, position, status).await
             }
             batch::Done::Taken => {
+                self.stop_search();
                 self.position = None;
                 Ok(Step::Taken {
                     retry_ms: TAKEN_DELAY_MS,
                 })
             }
-            batch::Done::Stale => {
-                self.forget();
-                self.position = None;
-                Ok(Step::Worked)
-            }
+            batch::Done::Stale => Ok(self.lost()),
             batch::Done::CaughtUp => {
                 self.position = Some(horizon);
                 Ok(Step::Idle)
             }
-            batch::Done::Failed(failed) => self.failed(known, failed).await,
+            batch::Done::Failed(failed) => self.failed(known, *failed).await,
         }
     }
 
@@ -216,7 +214,7 @@ impl Lane {
         }
         self.isolation = self.isolation.and_then(Isolation::committed);
         match (self.isolation, self.blamed.take()) {
-            (Some(Isolation::Culprit), Some(blame)) => {
+            (Some(Isolation::Culprit), Some(blame)) if blame.position > position => {
                 self.isolation = None;
                 self.judge(known, blame, 0, true).await
             }
@@ -425,9 +423,14 @@ impl Lane {
     fn lost(&mut self) -> Step {
         self.forget();
         self.position = None;
+        self.stop_search();
+        Step::Worked
+    }
+
+    /// Somebody else may have worked on the lane: what was found out about a culprit is not certain any more.
+    fn stop_search(&mut self) {
         self.isolation = None;
         self.blamed = None;
-        Step::Worked
     }
 
     fn settled(&mut self, status: Status) {

@@ -1,11 +1,11 @@
-//! Asking a component what it is, in a throw-away instance in which all our own imports trap.
+//! Asking a component what it is, in a throw-away instance without a batch and without a context: all our own imports
+//! that need one of them trap.
 
 use std::time::Instant;
 
 use subscription::{Descriptor, Kind};
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker, ResourceType};
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::ProcessorCore;
 use super::check::Refusal;
@@ -14,19 +14,15 @@ use super::imports::descriptor_from_guest;
 use super::limits::{DESCRIBE_TIMEOUT, Limits};
 use super::runtime::Runtime;
 use super::state::State;
-use super::wasi;
 
 pub(super) async fn describe(
     runtime: &Runtime,
     component: &Component,
 ) -> Result<Descriptor, Refusal> {
     let failed = |reason: String| Refusal::DescribeFailed { reason };
-    let mut linker: Linker<State> = Linker::new(runtime.engine());
-    // A guest is described as a projector is run: nothing that differs from one machine to the next.
-    wasi::add_to_linker(&mut linker, Kind::Projector)
-        .map_err(|error| failed(format!("{error:#}")))?;
-    trap_our_imports(runtime.engine(), component, &mut linker)
-        .map_err(|error| failed(format!("{error:#}")))?;
+    // A guest is described as a projector is run: nothing that differs from one machine to the next. Stubs for what is
+    // missing (`define_unknown_imports_as_traps`) are no way: they hide WASI from a guest built for another 0.2 version.
+    let linker = runtime.linker(Kind::Projector);
     let mut store = Store::new(runtime.engine(), State::new(None, None, &Limits::default()));
     store.limiter(|state| &mut state.meter);
     store.data_mut().deadline = Instant::now() + DESCRIBE_TIMEOUT;
@@ -42,44 +38,11 @@ pub(super) async fn describe(
         }
         Ok(UpdateDeadline::Yield(1))
     });
-    let found = match call(&mut store, component, &linker).await {
+    let found = match call(&mut store, component, linker).await {
         Ok(found) => found,
         Err(error) => return Err(failed(from_trap(&error, store.data()).message)),
     };
     descriptor_from_guest(found).map_err(|reason| Refusal::BadDescriptor { reason })
-}
-
-/// Lets our own imports trap, and them alone: wasmtime's `define_unknown_imports_as_traps` would also put a trap before a
-/// WASI of another 0.2 version than the linked one, and a guest that panics could not even say why.
-fn trap_our_imports(
-    engine: &Engine,
-    component: &Component,
-    linker: &mut Linker<State>,
-) -> wasmtime::Result<()> {
-    for (import, item) in component.component_type().imports(engine) {
-        let ComponentItem::ComponentInstance(interface) = item.ty else {
-            continue;
-        };
-        if import.starts_with("wasi:") {
-            continue;
-        }
-        let mut instance = linker.instance(import)?;
-        for (name, item) in interface.exports(engine) {
-            let called = format!("{import}#{name}");
-            match item.ty {
-                ComponentItem::ComponentFunc(_) => instance.func_new(name, move |_, _, _, _| {
-                    Err(wasmtime::Error::msg(format!(
-                        "`{called}` cannot be called in `describe`, which only says what the guest is"
-                    )))
-                })?,
-                ComponentItem::Resource(_) => {
-                    instance.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 async fn call(

@@ -441,10 +441,10 @@ impl Batch {
     /// An error of the server aborts the transaction; one of our own checks (a bad parameter) leaves it as it is.
     fn after<T>(&mut self, result: Result<T, GuestError>) -> Result<T, GuestError> {
         self.busy = false;
-        if let Err(error) = &result {
-            if error.sqlstate.is_some() || error.retryable || error.kind == "too-large" {
-                self.aborted.get_or_insert_with(|| error.clone());
-            }
+        if let Err(error) = &result
+            && (error.sqlstate.is_some() || error.retryable || error.kind == "too-large")
+        {
+            self.aborted.get_or_insert_with(|| error.clone());
         }
         result
     }
@@ -473,7 +473,8 @@ impl Drop for Batch {
     fn drop(&mut self) {
         if self.connection.is_some() && self.busy {
             // A statement may still run on the server and hold the lane.
-            self.store.terminate(self.backend);
+            self.store
+                .terminate(self.backend, std::mem::take(&mut self.transaction_id));
         }
     }
 }

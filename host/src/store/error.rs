@@ -95,30 +95,4 @@ impl Error {
             _ => None,
         }
     }
-
-    /// The database is out of reach or busy with itself: the same work has a better chance in a moment.
-    pub fn is_unavailable(&self) -> bool {
-        match self {
-            Error::Connect { .. } => true,
-            Error::Database { source } => {
-                let text = source.to_string();
-                match source.as_database_error().and_then(|error| error.code()) {
-                    Some(code) => {
-                        code.starts_with("08")
-                            || code.starts_with("57P")
-                            || matches!(&*code, "40001" | "40P01" | "53300")
-                    }
-                    None => {
-                        !matches!(
-                            source,
-                            sqlx::Error::Decode(_)
-                                | sqlx::Error::ColumnNotFound(_)
-                                | sqlx::Error::RowNotFound
-                        ) || text.contains("closed")
-                    }
-                }
-            }
-            _ => false,
-        }
-    }
 }

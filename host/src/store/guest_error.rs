@@ -66,10 +66,10 @@ impl From<sqlx::Error> for GuestError {
             _ => "database",
         };
         let mut message = database.message().to_owned();
-        if let Some(postgres) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-            if let Some(detail) = postgres.detail() {
-                message.push_str(&format!(" ({detail})"));
-            }
+        if let Some(postgres) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+            && let Some(detail) = postgres.detail()
+        {
+            message.push_str(&format!(" ({detail})"));
         }
         GuestError {
             kind,

@@ -82,6 +82,12 @@ impl Store {
         error: &NewLaneError,
     ) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
+        // The lane first, the subscription second, as batches do: the other way round would be a deadlock.
+        sqlx::query(include_str!("sql/share_lane.sql"))
+            .bind(&key.subscription)
+            .bind(key.lane)
+            .fetch_optional(&mut *transaction)
+            .await?;
         if !change_status(&mut transaction, &key.subscription, from, to).await? {
             return Ok(false);
         }

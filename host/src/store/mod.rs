@@ -117,14 +117,15 @@ impl Store {
         &self.admission
     }
 
-    /// Ends a backend of ours whose statement nobody waits for any more. In the background; a failure leaves it to the
-    /// statement's own time-out.
-    fn terminate(&self, backend: i32) {
+    /// Ends a transaction of ours whose statement nobody waits for any more. In the background; a failure leaves it to
+    /// the statement's own time-out.
+    fn terminate(&self, backend: i32, transaction_id: String) {
         let pool = self.pool.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
+                let ended = sqlx::query(include_str!("sql/terminate_transaction.sql"))
                     .bind(backend)
+                    .bind(transaction_id)
                     .execute(&pool)
                     .await;
                 if let Err(error) = ended {

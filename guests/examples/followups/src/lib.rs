@@ -13,6 +13,10 @@ use serde::Serialize;
 /// An applicant should hear from us again within so many days.
 const DUE_AFTER_DAYS: i32 = 14;
 
+/// Handed over together and committed together. A processor gets one event at a time unless it asks for more, so that a
+/// failure repeats the effects of no other event; appends with derived ids can be repeated without harm.
+const OFFERS_AT_A_TIME: u32 = 100;
+
 /// The event that it appends.
 #[derive(Serialize)]
 struct FollowUpPlanned<'a> {
@@ -25,6 +29,7 @@ struct FollowUpPlanned<'a> {
 fn processor() -> Processor {
     Processor::new("followups")
         .run_mode(RunMode::FromBeginning)
+        .max_chunk(OFFERS_AT_A_TIME)
         .on("O_SENT", plan)
 }
 

@@ -1,0 +1,204 @@
+//! Appenders ring while a host sleeps, and only then; no ring is lost on the way to sleep.
+
+use std::time::Duration;
+
+use projectionist::engine::horizon_task;
+use projectionist::store::{Hint, Listener};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{PATIENCE, TestDatabase, Writer, eventually};
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// A listener that listens.
+async fn listening(database: &TestDatabase) -> Listener {
+    let listener = database.store().listen();
+    heard(&mut listener.events(), "the listener has connected").await;
+    listener
+}
+
+async fn heard(hint: &mut Hint, why: &str) {
+    tokio::time::timeout(PATIENCE, hint.heard())
+        .await
+        .expect(why);
+}
+
+async fn is_silent(hint: &mut Hint) -> bool {
+    tokio::time::timeout(Duration::ZERO, hint.heard())
+        .await
+        .is_err()
+}
+
+/// Rings the other channel and waits for it: what was rung before has arrived then, too.
+async fn flush(database: &TestDatabase, listener: &Listener) {
+    let mut control = listener.control();
+    control.register();
+    sqlx::raw_sql("NOTIFY projectionist_control")
+        .execute(database.pool())
+        .await
+        .expect("rung");
+    heard(&mut control, "the other channel").await;
+}
+
+async fn armed_until(database: &TestDatabase) -> i64 {
+    let read = "SELECT last_value FROM projectionist.bell";
+    sqlx::query_scalar(read)
+        .fetch_one(database.pool())
+        .await
+        .expect("the bell")
+}
+
+#[tokio::test]
+async fn nobody_rings_while_all_are_awake() {
+    let database = TestDatabase::new().await;
+    let listener = listening(&database).await;
+    let mut events = listener.events();
+    events.register();
+    Writer::write_one(&database).await;
+    flush(&database, &listener).await;
+    assert!(is_silent(&mut events).await);
+}
+
+#[tokio::test]
+async fn an_appender_with_an_old_snapshot_rings_too() {
+    let database = TestDatabase::new().await;
+    let listener = listening(&database).await;
+    let mut events = listener.events();
+    let mut appender = Writer::begin(&database).await;
+    appender
+        .execute(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM projectionist.events",
+        )
+        .await;
+    events.register();
+    database.store().arm_bell(LONG).await.expect("armed");
+    let position = appender.take().await;
+    appender.insert(position).await;
+    appender.commit().await;
+    heard(
+        &mut events,
+        "the ring of an appender that began before the bell was armed",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_appender_that_was_too_early_for_the_bell_is_still_a_holder() {
+    let database = TestDatabase::new().await;
+    let listener = listening(&database).await;
+    let (mut early, _) = Writer::open(&database).await;
+    let mut events = listener.events();
+    events.register();
+    database.store().arm_bell(LONG).await.expect("armed");
+    let holders = database.store().holders().await.expect("holders");
+    assert_eq!(
+        holders.iter().map(|holder| holder.pid).collect::<Vec<_>>(),
+        [Some(early.pid().await)]
+    );
+    early.commit().await;
+    flush(&database, &listener).await;
+    assert!(
+        is_silent(&mut events).await,
+        "it does not ring, so whoever goes to sleep has to look at holders"
+    );
+}
+
+#[tokio::test]
+async fn a_silenced_appender_can_be_prepared() {
+    let database = TestDatabase::new().await;
+    let listener = listening(&database).await;
+    let mut events = listener.events();
+    events.register();
+    database.store().arm_bell(LONG).await.expect("armed");
+    let mut appender = Writer::begin(&database).await;
+    appender
+        .execute("SET LOCAL projectionist.bell = 'off'")
+        .await;
+    let position = appender.take().await;
+    appender.insert(position).await;
+    let gid = format!("bell-{}", uuid::Uuid::new_v4());
+    appender.prepare(&gid).await;
+    Writer::commit_prepared(&database, &gid).await;
+    flush(&database, &listener).await;
+    assert!(is_silent(&mut events).await);
+}
+
+#[tokio::test]
+async fn arming_never_shortens_the_sleep_of_another_host() {
+    let database = TestDatabase::new().await;
+    database.store().arm_bell(LONG).await.expect("armed");
+    let armed = armed_until(&database).await;
+    database
+        .store()
+        .arm_bell(Duration::from_secs(1))
+        .await
+        .expect("armed");
+    assert_eq!(armed_until(&database).await, armed);
+}
+
+#[tokio::test]
+async fn a_listener_that_lost_its_connection_rings_and_listens_again() {
+    let database = TestDatabase::new().await;
+    let listener = listening(&database).await;
+    let mut events = listener.events();
+    events.register();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    sqlx::raw_sql(end)
+        .execute(&mut database.connect().await)
+        .await
+        .expect("ended");
+    heard(&mut events, "the ring after a lost connection").await;
+    events.register();
+    database.store().arm_bell(LONG).await.expect("armed");
+    Writer::write_one(&database).await;
+    heard(&mut events, "a ring over the new connection").await;
+}
+
+#[tokio::test]
+async fn the_horizon_is_followed_awake_and_asleep() {
+    let database = TestDatabase::new().await;
+    let listener = database.store().listen();
+    let stop = CancellationToken::new();
+    let mut horizon = horizon_task::spawn(database.store(), listener.events(), stop.clone());
+    for _ in 0..3 {
+        let position = Writer::write_one(&database).await;
+        horizon
+            .wait_for(|horizon| *horizon == Some(position))
+            .await
+            .expect("the task runs");
+        eventually(PATIENCE, async || {
+            let now: i64 = sqlx::query_scalar(
+                "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            )
+            .fetch_one(database.pool())
+            .await
+            .expect("the time");
+            match armed_until(&database).await {
+                armed if armed > now => Ok(()),
+                armed => Err(format!("armed until {armed}, now {now}")),
+            }
+        })
+        .await;
+    }
+    stop.cancel();
+    horizon
+        .wait_for(|_| false)
+        .await
+        .expect_err("the task ends when it is told to");
+}
+
+#[tokio::test]
+async fn the_tick_finds_what_nobody_rang_for() {
+    let database = TestDatabase::new().await;
+    let (_ringer, never) = Hint::new();
+    let mut horizon = horizon_task::spawn(database.store(), never, CancellationToken::new());
+    for _ in 0..2 {
+        let position = Writer::write_one(&database).await;
+        let found = horizon.wait_for(|horizon| *horizon == Some(position));
+        tokio::time::timeout(PATIENCE, found)
+            .await
+            .expect("in time")
+            .expect("the task runs");
+    }
+}
