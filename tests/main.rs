@@ -14,4 +14,5 @@ mod operators;
 mod reading;
 mod reload;
 mod support;
+mod tidy;
 mod verbs;

@@ -60,10 +60,10 @@ async fn show(arguments: &Arguments, store: &Store) -> anyhow::Result<()> {
         ticks.tick().await;
         let report = match admin::status(store, &criteria).await {
             Ok(report) => report,
-            // A restart of the database is what a watcher wants to see through.
-            Err(admin::Error::Store(error)) if error.is_unavailable() && terminal.is_term() => {
-                let text = "the database is out of reach; looking again every second";
-                picture.draw(&terminal, text)?;
+            // A restart of the database is what a watcher wants to see through. What fails at the first look stays so.
+            Err(admin::Error::Store(error)) if picture.lines > 0 => {
+                let why = output::render(&error.into());
+                picture.draw(&terminal, &format!("{why}looking again every second"))?;
                 continue;
             }
             Err(error) => return Err(explain(error)),

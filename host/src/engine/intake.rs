@@ -5,18 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use subscription::{
-    File, Input, LineVersion, Next, Registration, Start, Status, Stored, SubscriberId, choose,
-    missing, register, start,
-};
+use subscription::{File, Input, Next, Status, SubscriberId, choose, missing};
 
 use super::catalog;
 use super::directory::{Directory, Files, Found, Look};
-use super::line::{check_settings, line_versions};
 use super::notice::Notice;
+use super::registration;
 use super::shared::Shared;
 use crate::guest::{Module, Refusal, Settings};
-use crate::store::{Digest, Error, HostFile, NewSubscription, Subscription};
+use crate::store::{Digest, Error, HostFile, Subscription};
 
 /// Keeps the rows of subscriptions in step with a directory.
 pub(super) struct Intake {
@@ -274,186 +271,28 @@ impl Intake {
                 self.set_refusal(&other.name, Some(reason));
             }
             let name = chosen.file.name.clone();
-            let Some((module, settings)) = self
-                .judged
-                .get(&name)
-                .and_then(|judged| judged.guest.clone())
-            else {
+            let Some(judged) = self.judged.get(&name) else {
                 continue;
             };
-            let refusal = self
-                .register(&name, &module, &settings, stored, &rows)
-                .await?
-                .err();
+            let Some((module, settings)) = judged.guest.clone() else {
+                continue;
+            };
+            let found = registration::Found {
+                path: self.path_of(&name),
+                file: &name,
+                module,
+                settings,
+            };
+            let taken_up = registration::take_up(&self.shared, &found, stored, &rows).await?;
+            let refusal = taken_up.err();
             self.set_refusal(&name, refusal);
         }
         Ok(())
     }
 
-    /// Holds one guest against its row. The inner error is a refusal, in words.
-    async fn register(
-        &self,
-        file: &str,
-        module: &Module,
-        settings: &Settings,
-        stored: Option<&Subscription>,
-        rows: &[Subscription],
-    ) -> Result<Result<(), String>, Error> {
-        let found = module.descriptor();
-        let versions = line_versions(found.id.line(), rows);
-        let known = stored.map(|row| Stored {
-            status: row.status,
-            descriptor: row.descriptor.clone(),
-            digest: row.module,
-        });
-        let registration = match register(known.as_ref(), found, module.digest(), &versions) {
-            Ok(registration) => registration,
-            Err(refused) => return Ok(Err(refused.to_string())),
-        };
-        match (registration, stored) {
-            (Registration::New, _) => self.register_new(file, module, settings, &versions).await,
-            (_, None) => Ok(Ok(())),
-            (Registration::Swap, Some(row)) => self.swap(file, module, settings, row).await,
-            (Registration::Unchanged, Some(row)) => {
-                self.refresh_settings(module, settings, row).await
-            }
-        }
-    }
-
-    async fn register_new(
-        &self,
-        file: &str,
-        module: &Module,
-        settings: &Settings,
-        versions: &[LineVersion],
-    ) -> Result<Result<(), String>, Error> {
-        let store = &self.shared.store;
-        let Some(horizon) = *self.shared.horizon.borrow() else {
-            return Ok(Ok(()));
-        };
-        let found = module.descriptor();
-        let start_position = match start(found, versions) {
-            Start::As(mode) => match mode {
-                subscription::RunMode::FromNow => horizon,
-                subscription::RunMode::FromPosition(position) => position,
-                subscription::RunMode::FromBeginning | subscription::RunMode::Once => 0,
-            },
-            Start::After(predecessor) => self.stop_predecessor(&predecessor).await?,
-        };
-        let bytes = self.bytes_of(file).await;
-        let Some(bytes) = bytes else {
-            return Ok(Ok(()));
-        };
-        store.keep_module(module.digest(), &bytes, found).await?;
-        let new = NewSubscription {
-            descriptor: found.clone(),
-            settings: serde_json::to_value(settings).unwrap_or_default(),
-            module: *module.digest(),
-            start_position,
-        };
-        match store.register(&new).await {
-            Ok(true) => {
-                tracing::info!(
-                    subscription = found.id.as_str(),
-                    file,
-                    start_position,
-                    "{} is new, from {file}",
-                    found.id
-                );
-                self.shared.notify(Notice::Registered {
-                    subscription: found.id.to_string(),
-                    file: file.to_owned(),
-                });
-                self.shared.hint_changes();
-                Ok(Ok(()))
-            }
-            Ok(false) => Ok(Ok(())),
-            Err(error @ Error::SchemaTaken { .. }) => Ok(Err(error.to_string())),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A processor goes on where the version before it stopped, which is stopped first.
-    async fn stop_predecessor(&self, id: &SubscriberId) -> Result<i64, Error> {
-        let store = &self.shared.store;
-        if let Some(row) = store.subscription(id.as_str()).await?
-            && let Ok(Next::Status(next)) = row.status.on(Input::Superseded, row.run_mode)
-        {
-            store.change_status(id.as_str(), row.status, next).await?;
-        }
-        let lanes = store.lanes(Some(id.as_str())).await?;
-        Ok(lanes.iter().map(|lane| lane.position).min().unwrap_or(0))
-    }
-
-    async fn swap(
-        &self,
-        file: &str,
-        module: &Module,
-        settings: &Settings,
-        row: &Subscription,
-    ) -> Result<Result<(), String>, Error> {
-        if let Err(reason) = check_settings(settings, row) {
-            return Ok(Err(reason));
-        }
-        let store = &self.shared.store;
-        let Some(bytes) = self.bytes_of(file).await else {
-            return Ok(Ok(()));
-        };
-        store
-            .keep_module(module.digest(), &bytes, module.descriptor())
-            .await?;
-        let settings = serde_json::to_value(settings).unwrap_or_default();
-        if !store
-            .swap_module(
-                &row.id,
-                &row.module,
-                module.digest(),
-                module.descriptor(),
-                &settings,
-            )
-            .await?
-        {
-            return Ok(Ok(()));
-        }
-        tracing::info!(
-            subscription = row.id,
-            file,
-            module = hex::encode(&module.digest()[..6]),
-            "{} has new code, from {file}",
-            row.id
-        );
-        self.shared.notify(Notice::Swapped {
-            subscription: row.id.clone(),
-            file: file.to_owned(),
-        });
-        self.shared.hint_changes();
-        Ok(Ok(()))
-    }
-
-    async fn refresh_settings(
-        &self,
-        module: &Module,
-        settings: &Settings,
-        row: &Subscription,
-    ) -> Result<Result<(), String>, Error> {
-        let new = serde_json::to_value(settings).unwrap_or_default();
-        if new == row.settings {
-            return Ok(Ok(()));
-        }
-        if let Err(reason) = check_settings(settings, row) {
-            return Ok(Err(reason));
-        }
-        self.shared
-            .store
-            .swap_module(&row.id, &row.module, &row.module, module.descriptor(), &new)
-            .await?;
-        self.shared.hint_changes();
-        Ok(Ok(()))
-    }
-
-    async fn bytes_of(&self, file: &str) -> Option<Vec<u8>> {
-        let path = self.directory.as_ref()?.path().join(file);
-        tokio::fs::read(path).await.ok()
+    fn path_of(&self, name: &str) -> PathBuf {
+        let directory = self.directory.as_ref().map(Directory::path);
+        directory.unwrap_or(Path::new(".")).join(name)
     }
 
     /// Detaches what the directory held and holds no more, when all evidence says so.

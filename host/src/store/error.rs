@@ -2,6 +2,8 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use super::GuestError;
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,6 +95,15 @@ impl Error {
                 .try_downcast_ref::<PgDatabaseError>()?
                 .hint(),
             _ => None,
+        }
+    }
+
+    /// The database is out of reach or busy with itself: the same work has a better chance in a moment.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Error::Connect { .. } => true,
+            Error::Database { source } => GuestError::is_passing(source),
+            _ => false,
         }
     }
 }

@@ -47,7 +47,7 @@ pub use listener::{Hint, Listener, Ringer};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
 pub use source::EventSource;
 pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
-pub use subscriptions::{Digest, NewSubscription, Subscription, kind_text, run_mode_text};
+pub use subscriptions::{Digest, NewSubscription, Subscription, Swap, kind_text, run_mode_text};
 pub use value::Value;
 
 use admission::Admission;
