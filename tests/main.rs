@@ -7,6 +7,7 @@ mod embedded;
 mod horizon;
 mod hostile_writers;
 mod import;
+mod lifecycle;
 mod loan_log;
 mod log_rules;
 mod modules;
