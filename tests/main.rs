@@ -11,6 +11,7 @@ mod loan_log;
 mod log_rules;
 mod operators;
 mod reading;
+mod skipping;
 mod support;
 mod tidy;
 mod verbs;
