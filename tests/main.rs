@@ -16,6 +16,7 @@ mod operators;
 mod processors;
 mod reading;
 mod reload;
+mod skipping;
 mod statements;
 mod support;
 mod tidy;

@@ -255,6 +255,7 @@ async fn a_file_that_another_host_still_has_is_not_missing() {
     database.append_ticks(3).await;
     database.until_all_seen_once("records_1").await;
     both_have(&database, "records.wasm").await;
+    database.until_status("counts_rows_1", "Active").await;
 
     here.remove("records.wasm");
     here.remove("counts.wasm");

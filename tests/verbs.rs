@@ -1,7 +1,6 @@
 //! The verbs as a person types them: what is printed where, and the exit code.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use projectionist::cli;
 use projectionist::store::NewSubscription;
@@ -9,40 +8,8 @@ use sha2::{Digest as _, Sha256};
 use subscription::{Descriptor, Kind, Status, SubscriberId};
 use tempfile::TempDir;
 
+use crate::support::command::{projectionist, seen, shown};
 use crate::support::{TestDatabase, guests};
-
-/// Runs the binary with these words, and says what it printed and how it ended.
-async fn projectionist(url: Option<&str>, words: &[&str]) -> Output {
-    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-    let url = url.map(str::to_owned);
-    let running = tokio::task::spawn_blocking(move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_projectionist"));
-        command.args(&words).stdin(Stdio::null());
-        command.env_remove("DATABASE_URL");
-        if let Some(url) = url {
-            command.env("DATABASE_URL", url);
-        }
-        command.output().expect("it can be started")
-    });
-    running.await.expect("it has ended")
-}
-
-/// What a person sees, with the exit code.
-fn seen(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!(
-        "{}{}exit {}",
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code().unwrap_or(-1)
-    )
-}
-
-/// The verb with its output.
-async fn shown(database: &TestDatabase, words: &[&str]) -> String {
-    let output = projectionist(Some(database.url()), words).await;
-    format!("$ projectionist {}\n{}\n", words.join(" "), seen(&output))
-}
 
 async fn register(database: &TestDatabase, id: &str, status: Status) {
     let store = database.store();
@@ -72,6 +39,11 @@ fn the_help_of_operators_verbs_reads_so() {
         "status",
         "pause",
         "reactivate",
+        "retry",
+        "skip",
+        "skipped",
+        "skipped list",
+        "skipped show",
         "remove",
         "teardown",
     ];
@@ -192,15 +164,7 @@ async fn check_says_why_a_file_would_be_refused() {
     let missing = directory.path().join("missing.wasm").display().to_string();
     let output = projectionist(None, &["check", &missing]).await;
     text.push_str(&seen(&output));
-    // Where the guests were built differs from one machine to the next, and with it their bytes.
-    let filters = vec![
-        (r"panicked at \S*tests/", "panicked at tests/"),
-        (
-            r"range \d+\.\.\d+ is out of bounds \(bound = \d+\)",
-            "range A..B is out of bounds (bound = N)",
-        ),
-    ];
-    insta::with_settings!({filters => filters}, {
+    insta::with_settings!({filters => guests::filters()}, {
         insta::assert_snapshot!(steady(&text, directory.path()));
     });
 

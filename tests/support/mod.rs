@@ -1,6 +1,7 @@
 //! What tests share: a server, a database each, the guests, directories of modules, hosts, and waiting for a condition.
 
 pub mod cluster;
+pub mod command;
 pub mod database;
 pub mod guests;
 pub mod host;

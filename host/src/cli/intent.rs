@@ -1,4 +1,4 @@
-//! `projectionist pause` and `projectionist reactivate`.
+//! `projectionist pause`, `projectionist reactivate` and `projectionist retry`.
 
 use super::criteria::{CriteriaArguments, explain};
 use super::database::{self, DatabaseArguments};
@@ -43,6 +43,25 @@ pub struct ReactivateArguments {
     output: OutputArguments,
 }
 
+/// Let subscriptions in error try again now, without waiting for the time of their next attempt.
+///
+/// For after a repair outside of the guest: a table that was locked, a service that is back. The count of attempts goes on, so
+/// a failure that stays comes to the same end; reactivate begins a new count. Without --id and --group, all subscriptions in
+/// error are retried.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code 1: some subscription that was named is not in error.
+
+Examples:
+  projectionist retry
+  projectionist retry --id accounts_1")]
+pub struct RetryArguments {
+    #[command(flatten)]
+    criteria: CriteriaArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
 pub async fn pause(arguments: PauseArguments, database: &DatabaseArguments) -> anyhow::Result<()> {
     let opened = database::open(database).await?;
     let changes = admin::pause(&opened.store, &(&arguments.criteria).into()).await;
@@ -58,6 +77,13 @@ pub async fn reactivate(
     let changes = admin::reactivate(&opened.store, &(&arguments.criteria).into()).await;
     opened.close().await?;
     show(&changes.map_err(explain)?, "reactivated", arguments.output)
+}
+
+pub async fn retry(arguments: RetryArguments, database: &DatabaseArguments) -> anyhow::Result<()> {
+    let opened = database::open(database).await?;
+    let changes = admin::retry(&opened.store, &(&arguments.criteria).into()).await;
+    opened.close().await?;
+    show(&changes.map_err(explain)?, "retried", arguments.output)
 }
 
 /// Prints what was done, and ends in an error when some of it was not. `participle` says what was asked for.

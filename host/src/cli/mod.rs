@@ -16,6 +16,7 @@ mod presenter;
 mod removal;
 mod run;
 mod sample;
+mod skip;
 mod status;
 mod status_text;
 mod words;
@@ -59,6 +60,9 @@ enum Verb {
     Status(status::Arguments),
     Pause(intent::PauseArguments),
     Reactivate(intent::ReactivateArguments),
+    Retry(intent::RetryArguments),
+    Skip(skip::SkipArguments),
+    Skipped(skip::SkippedArguments),
     Remove(removal::RemoveArguments),
     Teardown(removal::TeardownArguments),
     Append(append::Arguments),
@@ -114,6 +118,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Status(arguments) => status::run(arguments, database).await,
         Verb::Pause(arguments) => intent::pause(arguments, database).await,
         Verb::Reactivate(arguments) => intent::reactivate(arguments, database).await,
+        Verb::Retry(arguments) => intent::retry(arguments, database).await,
+        Verb::Skip(arguments) => skip::skip(arguments, database).await,
+        Verb::Skipped(arguments) => skip::skipped(arguments, database).await,
         Verb::Remove(arguments) => removal::remove(arguments, database).await,
         Verb::Teardown(arguments) => removal::teardown(arguments, database).await,
         Verb::Append(arguments) => append::run(arguments, database).await,
@@ -124,12 +131,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// The help text of a verb, or of the whole command for none, as a person sees it.
+/// The help text of a verb (`skipped`, `skipped list`), or of the whole command for none, as a person sees it.
 pub fn help_of(verb: Option<&str>) -> String {
-    let words = [Some("projectionist"), verb, Some("--help")];
+    let verb = verb.unwrap_or_default().split_whitespace();
+    let words = ["projectionist"].into_iter().chain(verb).chain(["--help"]);
     let shown = Arguments::command()
         .term_width(100)
-        .try_get_matches_from(words.into_iter().flatten().map(OsString::from));
+        .try_get_matches_from(words.map(OsString::from));
     match shown {
         Err(help) => help.to_string(),
         Ok(_) => unreachable!("--help is never a match"),
