@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use projectionist::engine::horizon_task;
 use projectionist::store::{Hint, Listener};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{PATIENCE, TestDatabase, Writer, eventually};
@@ -160,9 +159,8 @@ async fn a_listener_that_lost_its_connection_rings_and_listens_again() {
 async fn the_horizon_is_followed_awake_and_asleep() {
     let database = TestDatabase::new().await;
     let listener = database.store().listen();
-    let (publish, mut horizon) = watch::channel(None);
     let stop = CancellationToken::new();
-    let task = horizon_task::spawn(database.store(), listener.events(), publish, stop.clone());
+    let mut horizon = horizon_task::spawn(database.store(), listener.events(), stop.clone());
     for _ in 0..3 {
         let position = Writer::write_one(&database).await;
         horizon
@@ -184,16 +182,17 @@ async fn the_horizon_is_followed_awake_and_asleep() {
         .await;
     }
     stop.cancel();
-    task.await.expect("the task ends when it is told to");
+    horizon
+        .wait_for(|_| false)
+        .await
+        .expect_err("the task ends when it is told to");
 }
 
 #[tokio::test]
 async fn the_tick_finds_what_nobody_rang_for() {
     let database = TestDatabase::new().await;
     let (_ringer, never) = Hint::new();
-    let (publish, mut horizon) = watch::channel(None);
-    let stop = CancellationToken::new();
-    let _task = horizon_task::spawn(database.store(), never, publish, stop);
+    let mut horizon = horizon_task::spawn(database.store(), never, CancellationToken::new());
     for _ in 0..2 {
         let position = Writer::write_one(&database).await;
         let found = horizon.wait_for(|horizon| *horizon == Some(position));

@@ -3,22 +3,24 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 
-use super::{guests, target_dir};
+use super::{eventually, guests, target_dir};
 
 /// The real binary, running `run`. Killed when it is dropped.
 pub struct HostProcess {
     child: Child,
-    output: PathBuf,
+    output: NamedTempFile,
 }
 
 impl HostProcess {
     /// Starts a host over a directory of modules.
     pub fn start(url: &str, modules: &Path) -> HostProcess {
-        let output = modules.join(format!("output-{}.log", uuid::Uuid::new_v4().simple()));
-        let file = fs::File::create(&output).expect("a file for the output");
+        let output = NamedTempFile::new().expect("a file for the output");
+        let file = output.reopen().expect("the file again");
         let child = Command::new(env!("CARGO_BIN_EXE_projectionist"))
             .args(["run", "--modules"])
             .arg(modules)
@@ -53,9 +55,20 @@ impl HostProcess {
         self.child.wait().expect("gone").code()
     }
 
+    /// Asks the host to stop, and lets others run until it has; its exit code and all that it printed.
+    pub async fn stopped_within(mut self, limit: Duration) -> (Option<i32>, String) {
+        self.signal(Signal::TERM);
+        let status = eventually(limit, async || {
+            let ended = self.child.try_wait().expect("a child of ours");
+            ended.ok_or_else(|| format!("it runs on:\n{}", self.output()))
+        })
+        .await;
+        (status.code(), self.output())
+    }
+
     /// What the host printed so far.
     pub fn output(&self) -> String {
-        fs::read_to_string(&self.output).unwrap_or_default()
+        fs::read_to_string(self.output.path()).unwrap_or_default()
     }
 
     fn signal(&self, signal: Signal) {

@@ -92,3 +92,12 @@ pub mod prelude {
         Timestamp, Uuid, export_processor, export_projector, params,
     };
 }
+
+/// The guests that the READMEs show compile.
+#[cfg(doctest)]
+mod readmes {
+    #[doc = include_str!("../../../README.md")]
+    struct OfTheRepository;
+    #[doc = include_str!("../../README.md")]
+    struct OfTheGuests;
+}

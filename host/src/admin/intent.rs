@@ -1,4 +1,4 @@
-//! Pause and reactivate: verbs that change the status row and return. Hosts notice, wherever they run.
+//! Pause, reactivate and retry: verbs that change the status row and return. Hosts notice, wherever they run.
 
 use subscription::{Criteria, Input, Next, Status};
 
@@ -16,6 +16,12 @@ pub async fn pause(store: &Store, criteria: &Criteria) -> Result<Vec<Change>, Er
 /// Lets stopped subscriptions go on, with a fresh count of retries. No criteria: all of them.
 pub async fn reactivate(store: &Store, criteria: &Criteria) -> Result<Vec<Change>, Error> {
     intend(store, criteria, Input::Reactivate).await
+}
+
+/// Lets subscriptions in error try again now instead of when their retry is due; the count of retries goes on. No criteria:
+/// all that are in error.
+pub async fn retry(store: &Store, criteria: &Criteria) -> Result<Vec<Change>, Error> {
+    intend(store, criteria, Input::RetryDue).await
 }
 
 async fn intend(store: &Store, criteria: &Criteria, input: Input) -> Result<Vec<Change>, Error> {
@@ -45,9 +51,14 @@ async fn change(
     let mut current = found;
     for _ in 0..RACES_MAX {
         let status = current.status;
-        match status.on(input, current.run_mode) {
-            Err(illegal) => {
-                let why = illegal.to_string();
+        let next = match nothing_to_retry(input, status) {
+            Some(why) => Err(why),
+            None => status
+                .on(input, current.run_mode)
+                .map_err(|illegal| illegal.to_string()),
+        };
+        match next {
+            Err(why) => {
                 return Ok(Change::not(&id, when_illegal, before, status, why));
             }
             Ok(Next::Gone) => {
@@ -66,6 +77,18 @@ async fn change(
     }
     let why = format!("its status changed {RACES_MAX} times while it was to be changed; try again");
     Ok(Change::not(&id, Done::Failed, before, current.status, why))
+}
+
+/// A time for a retry may come when there is nothing to retry any more; a person who asks for one wants to know.
+fn nothing_to_retry(input: Input, status: Status) -> Option<String> {
+    let pointless = input == Input::RetryDue && !matches!(status, Status::Error(_));
+    pointless.then(|| {
+        let advice = match status {
+            Status::Paused(_) | Status::Detached(_) => "reactivate it to let it go on",
+            _ => "it is not in error",
+        };
+        format!("a subscription that is {status} has nothing to retry: {advice}")
+    })
 }
 
 async fn write(

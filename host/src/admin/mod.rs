@@ -8,11 +8,13 @@ mod intent;
 pub mod removal;
 pub mod sample;
 mod selection;
+mod skip;
 pub mod status;
 
 pub use change::{Change, Done, TeardownFailure};
 pub use check::{CheckReport, GuestReport, RefusalReport, check};
 pub use error::Error;
-pub use intent::{pause, reactivate};
+pub use intent::{pause, reactivate, retry};
 pub use removal::{OnFailure, Removable, Removal, removable};
+pub use skip::{SkippedReport, WholeEvent, skip, skipped, skipped_event};
 pub use status::{StatusReport, status};

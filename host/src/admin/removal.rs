@@ -113,17 +113,17 @@ struct Attempt<'a> {
 }
 
 /// A module, or why it cannot be run.
-type Loaded = Result<Module, Failure>;
+type Loaded = Result<Module, Box<Failure>>;
 
 /// The outcome of getting everything ready for the removal.
 enum Ready {
-    Yes(Subscription, Box<Batch>, Option<Loaded>),
+    Yes(Box<Subscription>, Box<Batch>, Option<Loaded>),
     No(Change),
 }
 
 /// The outcome of waiting for a lane.
 enum Taking {
-    Taken(Subscription, Box<Batch>),
+    Taken(Box<Subscription>, Box<Batch>),
     Ended(Change),
 }
 
@@ -241,7 +241,7 @@ impl Attempt<'_> {
                 let opening =
                     Batch::open(store, &lane.key, Grant::Define, Durability::Durable).await?;
                 if let Opening::Opened(batch) = opening {
-                    return Ok(Taking::Taken(found, batch));
+                    return Ok(Taking::Taken(Box::new(found), batch));
                 }
             }
             if Instant::now() >= deadline {
@@ -304,7 +304,7 @@ async fn tear_down(
     found: &Subscription,
     module: &Module,
     batch: Box<Batch>,
-) -> Result<Box<Batch>, Failure> {
+) -> Result<Box<Batch>, Box<Failure>> {
     let settings: Settings = serde_json::from_value(found.settings.clone()).unwrap_or_default();
     let context = CallContext {
         subscriber_id: found.id.clone(),

@@ -5,20 +5,28 @@ use std::collections::BTreeSet;
 use subscription::Criteria;
 
 use super::Error;
-use crate::store::{Store, Subscription};
+use crate::store::{self, Store, Subscription};
 
 /// Ids offered in place of one that is not known.
 const NEAR_MAX: usize = 3;
 
 /// The subscriptions that are meant, by id. A wish that nothing can fulfil is an error: it is a typing mistake.
 pub(super) async fn select(store: &Store, criteria: &Criteria) -> Result<Vec<Subscription>, Error> {
-    let mut known = store.subscriptions().await?;
+    let mut known = store.subscriptions().await.map_err(sorted)?;
     check(&known, criteria)?;
     known.retain(|subscription| criteria.matches(&subscription.id, &subscription.group));
     if known.is_empty() && !criteria.is_everything() {
         return Err(Error::NothingMatches);
     }
     Ok(known)
+}
+
+/// Whether the tables are there at all is first found out here.
+fn sorted(error: store::Error) -> store::Error {
+    match error {
+        store::Error::Database { source } => store::Error::from_statement(source),
+        other => other,
+    }
 }
 
 fn check(known: &[Subscription], criteria: &Criteria) -> Result<(), Error> {

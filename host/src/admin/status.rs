@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Error, selection};
-use crate::store::{HostFile, HostRow, Lane, LaneError, Store, Subscription};
+use crate::store::{Holder, HostFile, HostRow, Lane, LaneError, Store, Subscription};
 
 /// Events up to which the distance to the head is counted; beyond them it is told in positions.
 const COUNTED_EVENTS_MAX: i64 = 10_000;
@@ -27,6 +27,8 @@ pub struct StatusReport {
     pub refused_files: Vec<RefusedFile>,
     /// Hosts that are alive.
     pub hosts: Vec<HostStatus>,
+    /// Transactions that took a position and have not ended: what they may add holds every horizon.
+    pub open_writers: Vec<OpenWriter>,
 }
 
 /// How one subscription stands.
@@ -131,6 +133,21 @@ pub struct HostStatus {
     pub seen_at: OffsetDateTime,
 }
 
+/// A transaction that took a position and has not ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenWriter {
+    /// `null`: a prepared transaction, which no process stands behind.
+    pub pid: Option<i32>,
+    pub application: Option<String>,
+    pub state: Option<String>,
+    /// The beginning of its last query.
+    pub query: Option<String>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
+    /// The name of a prepared transaction.
+    pub prepared_as: Option<String>,
+}
+
 /// Looks at everything. Hosts and refused files are told whatever the criteria, since a refused file has no id.
 pub async fn status(store: &Store, criteria: &Criteria) -> Result<StatusReport, Error> {
     let found = selection::select(store, criteria).await?;
@@ -155,6 +172,12 @@ pub async fn status(store: &Store, criteria: &Criteria) -> Result<StatusReport, 
         subscriptions,
         refused_files,
         hosts: hosts.into_iter().map(HostStatus::from).collect(),
+        open_writers: store
+            .holders()
+            .await?
+            .into_iter()
+            .map(OpenWriter::from)
+            .collect(),
     })
 }
 
@@ -279,6 +302,19 @@ impl From<&Lane> for LaneStatus {
         LaneStatus {
             lane: lane.key.lane,
             position: lane.position,
+        }
+    }
+}
+
+impl From<Holder> for OpenWriter {
+    fn from(holder: Holder) -> OpenWriter {
+        OpenWriter {
+            query: holder.shown_query(),
+            pid: holder.pid,
+            application: holder.application,
+            state: holder.state,
+            since: holder.since,
+            prepared_as: holder.gid,
         }
     }
 }

@@ -243,7 +243,7 @@ struct JsonEvent<'a> {
     recorded_at: String,
 }
 
-fn json_line(event: &RecordedEvent) -> anyhow::Result<String> {
+pub(super) fn json_line(event: &RecordedEvent) -> anyhow::Result<String> {
     let json = |text: &str| {
         RawValue::from_string(on_one_line(text)).with_context(|| {
             format!(

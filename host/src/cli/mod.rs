@@ -3,14 +3,23 @@
 //! To add a verb: a file with `Arguments` and `run`, a line in [`Verb`] and one in [`run`].
 
 mod append;
+mod check;
+mod criteria;
 mod database;
 mod events;
+mod guests;
 mod import;
+mod intent;
 mod migrate;
 mod output;
 mod presenter;
+mod removal;
 mod run;
 mod sample;
+mod skip;
+mod status;
+mod status_text;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,7 +44,7 @@ pub struct Arguments {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done
-  1  failed
+  1  failed, also for only some of the subscriptions; check: the file would be refused
   2  the command line was not understood
   3  refused by a rule: another version was expected, an id is taken, a line is not an event
   4  the database is out of reach
@@ -47,6 +56,15 @@ Example, from nothing to an event log that can be looked at:
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Arguments),
+    Check(check::Arguments),
+    Status(status::Arguments),
+    Pause(intent::PauseArguments),
+    Reactivate(intent::ReactivateArguments),
+    Retry(intent::RetryArguments),
+    Skip(skip::SkipArguments),
+    Skipped(skip::SkippedArguments),
+    Remove(removal::RemoveArguments),
+    Teardown(removal::TeardownArguments),
     Append(append::Arguments),
     Import(import::Arguments),
     Events(events::Arguments),
@@ -96,6 +114,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let database = &arguments.database;
     match arguments.verb {
         Verb::Run(arguments) => run::run(arguments, database).await,
+        Verb::Check(arguments) => check::run(arguments).await,
+        Verb::Status(arguments) => status::run(arguments, database).await,
+        Verb::Pause(arguments) => intent::pause(arguments, database).await,
+        Verb::Reactivate(arguments) => intent::reactivate(arguments, database).await,
+        Verb::Retry(arguments) => intent::retry(arguments, database).await,
+        Verb::Skip(arguments) => skip::skip(arguments, database).await,
+        Verb::Skipped(arguments) => skip::skipped(arguments, database).await,
+        Verb::Remove(arguments) => removal::remove(arguments, database).await,
+        Verb::Teardown(arguments) => removal::teardown(arguments, database).await,
         Verb::Append(arguments) => append::run(arguments, database).await,
         Verb::Import(arguments) => import::run(arguments, database).await,
         Verb::Events(arguments) => events::run(arguments, database).await,
@@ -104,12 +131,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// The help text of a verb, or of the whole command for none, as a person sees it.
+/// The help text of a verb (`skipped`, `skipped list`), or of the whole command for none, as a person sees it.
 pub fn help_of(verb: Option<&str>) -> String {
-    let words = [Some("projectionist"), verb, Some("--help")];
+    let verb = verb.unwrap_or_default().split_whitespace();
+    let words = ["projectionist"].into_iter().chain(verb).chain(["--help"]);
     let shown = Arguments::command()
         .term_width(100)
-        .try_get_matches_from(words.into_iter().flatten().map(OsString::from));
+        .try_get_matches_from(words.map(OsString::from));
     match shown {
         Err(help) => help.to_string(),
         Ok(_) => unreachable!("--help is never a match"),

@@ -1,7 +1,7 @@
 //! What a person sees of a running host: subscriptions being built, then live, and what to try next.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use subscription::Status;
@@ -91,6 +91,12 @@ impl Presenter {
                 "{subscription:<20} reloaded   from {file}, takes over with the next batch"
             ),
             Notice::Refused { file, reason } => println!("{file:<20} refused    {reason}"),
+            Notice::Directory {
+                problem: Some(problem),
+            } => println!("{:<20} {problem}", "modules"),
+            Notice::Directory { problem: None } => {
+                println!("{:<20} the directory is back", "modules")
+            }
             Notice::Status {
                 subscription,
                 status,
@@ -219,6 +225,7 @@ impl Presenter {
             return;
         }
         self.said_next = true;
+        let program = program();
         println!("\nEverything is live. Next, in another terminal:");
         if let (Some(psql), Some(id)) = (
             &self.psql,
@@ -226,9 +233,9 @@ impl Presenter {
         ) {
             println!("  query a read model  {psql} -c '\\dt {id}.*'");
         }
-        println!("  see where it is     projectionist status --watch");
+        println!("  see where it is     {program} status --watch");
         println!(
-            "  append an event     projectionist append --stream application-1 --type A_SUBMITTED --data '{{\"activity\": \"A_SUBMITTED\", \"transition\": \"COMPLETE\", \"amount_requested\": 5000}}'"
+            "  append an event     {program} append --stream application-1 --type A_SUBMITTED --data '{{\"activity\": \"A_SUBMITTED\", \"transition\": \"COMPLETE\", \"amount_requested\": 5000}}'"
         );
         println!(
             "  change a guest      copy its new .wasm into {}: it is reloaded between two batches",
@@ -252,6 +259,15 @@ impl Seen {
 
 fn per_second(events: usize, seconds: f64) -> String {
     grouped((events as f64 / seconds.max(0.001)) as i64)
+}
+
+/// How this program was called, so that what is printed can be pasted: from where we are, a path below it is short.
+fn program() -> String {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let called = called.unwrap_or_else(|| PathBuf::from("projectionist"));
+    let here = std::env::current_dir().unwrap_or_default();
+    let short = called.strip_prefix(&here).unwrap_or(&called);
+    short.display().to_string()
 }
 
 /// A number with its digits in groups of three.

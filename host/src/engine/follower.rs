@@ -47,14 +47,26 @@ impl Follower {
     }
 
     /// Looks until everything that is visible now is settled, or writers have been waited for long enough.
-    pub async fn look(&mut self) -> Result<Option<i64>, Error> {
+    ///
+    /// # Errors
+    /// Writers that were open from the start have not ended in that time, so that nothing is known to be settled.
+    pub async fn look(&mut self) -> Result<i64, super::Error> {
         let began = Instant::now();
         loop {
             let look = self.search.look().await?;
             self.horizon.send_replace(look.horizon);
             let waits = look.horizon.is_none() || !look.waiting_for.is_empty();
-            if !look.more && (!waits || began.elapsed() > WAIT_FOR_WRITERS) {
-                return Ok(look.horizon);
+            let in_time = began.elapsed() < WAIT_FOR_WRITERS;
+            match look.horizon {
+                Some(horizon) if !look.more && (!waits || !in_time) => return Ok(horizon),
+                None if !in_time => {
+                    let holders: Vec<String> =
+                        look.waiting_for.iter().map(ToString::to_string).collect();
+                    return Err(super::Error::HeldUp {
+                        holders: holders.join("; "),
+                    });
+                }
+                _ => {}
             }
             if waits {
                 tokio::time::sleep(PAUSE).await;

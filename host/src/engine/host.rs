@@ -75,6 +75,10 @@ impl Options {
 pub enum Error {
     #[error("the WebAssembly engine cannot be started on this machine")]
     Runtime(#[source] anyhow::Error),
+    #[error(
+        "the log cannot be read yet: {holders}; end the transaction if it is stuck, and run this again"
+    )]
+    HeldUp { holders: String },
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -168,7 +172,7 @@ impl Host {
                 }
             }
             if !worked && self.follower.look().await? == horizon {
-                done.horizon = horizon.unwrap_or(0);
+                done.horizon = horizon;
                 return Ok(done);
             }
         }
@@ -194,7 +198,10 @@ impl Host {
             hints.register();
             changes.mark_unchanged();
             let pause = match self.look(&mut workers).await {
-                Ok(Settled::Yes) => self.options.rescan,
+                Ok(Settled::Yes) => {
+                    problems = 0;
+                    self.options.rescan
+                }
                 Ok(Settled::NotYet) => STABLE_AFTER,
                 Err(error) => {
                     problems += 1;

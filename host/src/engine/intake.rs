@@ -5,17 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use subscription::{
-    File, Input, Kind, LineVersion, Next, Registration, Start, Status, Stored, SubscriberId,
-    choose, missing, register, start,
-};
+use subscription::{File, Input, Next, Status, SubscriberId, choose, missing};
 
 use super::catalog;
-use super::directory::{Directory, Files, Found, Look};
+use super::directory::{Directory, Files, Found, Look, Marker};
 use super::notice::Notice;
+use super::registration;
 use super::shared::Shared;
 use crate::guest::{Module, Refusal, Settings};
-use crate::store::{Digest, Error, HostFile, NewSubscription, Subscription};
+use crate::store::{Digest, Error, HostFile, Subscription};
 
 /// Keeps the rows of subscriptions in step with a directory.
 pub(super) struct Intake {
@@ -27,6 +25,8 @@ pub(super) struct Intake {
     held: BTreeSet<SubscriberId>,
     /// The directory carries our marker: what it lacks from now on is missing.
     marked: bool,
+    /// What the directory held when an earlier host looked last.
+    earlier: Marker,
     reported_problem: Option<String>,
 }
 
@@ -58,6 +58,7 @@ impl Intake {
             judged: HashMap::new(),
             held: BTreeSet::new(),
             marked: false,
+            earlier: Marker::new(),
             reported_problem: None,
         }
     }
@@ -100,6 +101,9 @@ impl Intake {
 
     async fn take_in(&mut self, files: &Files) -> Result<Settled, Error> {
         self.report(None);
+        if let (false, Some(marker)) = (self.marked, &files.marker) {
+            self.earlier.clone_from(marker);
+        }
         let mut settled = if files.moving.is_empty() {
             Settled::Yes
         } else {
@@ -114,7 +118,7 @@ impl Intake {
         }
         self.register_all().await?;
         if settled == Settled::Yes {
-            self.detach_missing(files).await?;
+            settled = self.detach_missing(files).await?;
         }
         self.publish_files().await?;
         Ok(settled)
@@ -215,7 +219,9 @@ impl Intake {
     ) {
         let earlier = self.judged.remove(name);
         let known = earlier.as_ref().and_then(|judged| judged.refusal.clone());
-        let id = earlier.and_then(|judged| judged.id);
+        let id = earlier
+            .and_then(|judged| judged.id)
+            .or_else(|| self.held_earlier(name));
         self.judged.insert(
             name.to_owned(),
             Judged {
@@ -227,6 +233,12 @@ impl Intake {
             },
         );
         self.set_refusal(name, Some(reason));
+    }
+
+    /// The id that a file held when an earlier host looked: it broke while no host ran, and still holds it.
+    fn held_earlier(&self, name: &str) -> Option<SubscriberId> {
+        let (id, _) = self.earlier.iter().find(|(_, file)| *file == name)?;
+        SubscriberId::try_from(id.clone()).ok()
     }
 
     /// Notes why a guest is not taken up, and says it when it is news.
@@ -273,195 +285,32 @@ impl Intake {
                 self.set_refusal(&other.name, Some(reason));
             }
             let name = chosen.file.name.clone();
-            let Some((module, settings)) = self
-                .judged
-                .get(&name)
-                .and_then(|judged| judged.guest.clone())
-            else {
+            let Some(judged) = self.judged.get(&name) else {
                 continue;
             };
-            let refusal = self
-                .register(&name, &module, &settings, stored, &rows)
-                .await?
-                .err();
+            let Some((module, settings)) = judged.guest.clone() else {
+                continue;
+            };
+            let found = registration::Found {
+                path: self.path_of(&name),
+                file: &name,
+                module,
+                settings,
+            };
+            let taken_up = registration::take_up(&self.shared, &found, stored, &rows).await?;
+            let refusal = taken_up.err();
             self.set_refusal(&name, refusal);
         }
         Ok(())
     }
 
-    /// Holds one guest against its row. The inner error is a refusal, in words.
-    async fn register(
-        &self,
-        file: &str,
-        module: &Module,
-        settings: &Settings,
-        stored: Option<&Subscription>,
-        rows: &[Subscription],
-    ) -> Result<Result<(), String>, Error> {
-        let found = module.descriptor();
-        let versions = line_versions(found.id.line(), rows);
-        let known = stored.map(|row| Stored {
-            status: row.status,
-            descriptor: row.descriptor.clone(),
-            digest: row.module,
-        });
-        let registration = match register(known.as_ref(), found, module.digest(), &versions) {
-            Ok(registration) => registration,
-            Err(refused) => return Ok(Err(refused.to_string())),
-        };
-        match (registration, stored) {
-            (Registration::New, _) => self.register_new(file, module, settings, &versions).await,
-            (_, None) => Ok(Ok(())),
-            (Registration::Swap, Some(row)) => self.swap(file, module, settings, row).await,
-            (Registration::Unchanged, Some(row)) => {
-                self.refresh_settings(module, settings, row).await
-            }
-        }
-    }
-
-    async fn register_new(
-        &self,
-        file: &str,
-        module: &Module,
-        settings: &Settings,
-        versions: &[LineVersion],
-    ) -> Result<Result<(), String>, Error> {
-        let store = &self.shared.store;
-        let Some(horizon) = *self.shared.horizon.borrow() else {
-            return Ok(Ok(()));
-        };
-        let found = module.descriptor();
-        let start_position = match start(found, versions) {
-            Start::As(mode) => match mode {
-                subscription::RunMode::FromNow => horizon,
-                subscription::RunMode::FromPosition(position) => position,
-                subscription::RunMode::FromBeginning | subscription::RunMode::Once => 0,
-            },
-            Start::After(predecessor) => self.stop_predecessor(&predecessor).await?,
-        };
-        let bytes = self.bytes_of(file).await;
-        let Some(bytes) = bytes else {
-            return Ok(Ok(()));
-        };
-        store.keep_module(module.digest(), &bytes, found).await?;
-        let new = NewSubscription {
-            descriptor: found.clone(),
-            settings: serde_json::to_value(settings).unwrap_or_default(),
-            module: *module.digest(),
-            start_position,
-        };
-        match store.register(&new).await {
-            Ok(true) => {
-                tracing::info!(
-                    subscription = found.id.as_str(),
-                    file,
-                    start_position,
-                    "{} is new, from {file}",
-                    found.id
-                );
-                self.shared.notify(Notice::Registered {
-                    subscription: found.id.to_string(),
-                    file: file.to_owned(),
-                });
-                self.shared.hint_changes();
-                Ok(Ok(()))
-            }
-            Ok(false) => Ok(Ok(())),
-            Err(error @ Error::SchemaTaken { .. }) => Ok(Err(error.to_string())),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A processor goes on where the version before it stopped, which is stopped first.
-    async fn stop_predecessor(&self, id: &SubscriberId) -> Result<i64, Error> {
-        let store = &self.shared.store;
-        if let Some(row) = store.subscription(id.as_str()).await? {
-            if let Ok(Next::Status(next)) = row.status.on(Input::Superseded, row.run_mode) {
-                store.change_status(id.as_str(), row.status, next).await?;
-            }
-        }
-        let lanes = store.lanes(Some(id.as_str())).await?;
-        Ok(lanes.iter().map(|lane| lane.position).min().unwrap_or(0))
-    }
-
-    async fn swap(
-        &self,
-        file: &str,
-        module: &Module,
-        settings: &Settings,
-        row: &Subscription,
-    ) -> Result<Result<(), String>, Error> {
-        if let Err(reason) = check_settings(settings, row) {
-            return Ok(Err(reason));
-        }
-        let store = &self.shared.store;
-        let Some(bytes) = self.bytes_of(file).await else {
-            return Ok(Ok(()));
-        };
-        store
-            .keep_module(module.digest(), &bytes, module.descriptor())
-            .await?;
-        let settings = serde_json::to_value(settings).unwrap_or_default();
-        if !store
-            .swap_module(
-                &row.id,
-                &row.module,
-                module.digest(),
-                module.descriptor(),
-                &settings,
-            )
-            .await?
-        {
-            return Ok(Ok(()));
-        }
-        if let (Status::Error(_), Ok(Next::Status(next))) =
-            (row.status, row.status.on(Input::NewCode, row.run_mode))
-        {
-            store.change_status(&row.id, row.status, next).await?;
-        }
-        tracing::info!(
-            subscription = row.id,
-            file,
-            module = hex::encode(&module.digest()[..6]),
-            "{} has new code, from {file}",
-            row.id
-        );
-        self.shared.notify(Notice::Swapped {
-            subscription: row.id.clone(),
-            file: file.to_owned(),
-        });
-        self.shared.hint_changes();
-        Ok(Ok(()))
-    }
-
-    async fn refresh_settings(
-        &self,
-        module: &Module,
-        settings: &Settings,
-        row: &Subscription,
-    ) -> Result<Result<(), String>, Error> {
-        let new = serde_json::to_value(settings).unwrap_or_default();
-        if new == row.settings {
-            return Ok(Ok(()));
-        }
-        if let Err(reason) = check_settings(settings, row) {
-            return Ok(Err(reason));
-        }
-        self.shared
-            .store
-            .swap_module(&row.id, &row.module, &row.module, module.descriptor(), &new)
-            .await?;
-        self.shared.hint_changes();
-        Ok(Ok(()))
-    }
-
-    async fn bytes_of(&self, file: &str) -> Option<Vec<u8>> {
-        let path = self.directory.as_ref()?.path().join(file);
-        tokio::fs::read(path).await.ok()
+    fn path_of(&self, name: &str) -> PathBuf {
+        let directory = self.directory.as_ref().map(Directory::path);
+        directory.unwrap_or(Path::new(".")).join(name)
     }
 
     /// Detaches what the directory held and holds no more, when all evidence says so.
-    async fn detach_missing(&mut self, files: &Files) -> Result<(), Error> {
+    async fn detach_missing(&mut self, files: &Files) -> Result<Settled, Error> {
         let rows = self.shared.store.subscriptions().await?;
         let row_of = |id: &str| rows.iter().find(|row| row.id == id);
         let here: BTreeSet<SubscriberId> = self
@@ -470,16 +319,11 @@ impl Intake {
             .filter_map(|judged| judged.id.clone())
             .collect();
         if !self.marked {
-            // What this directory held when an earlier host of it ended.
-            let earlier = files
-                .marker
-                .iter()
-                .flatten()
-                .filter_map(|id| row_of(id))
-                .map(|row| row.descriptor.id.clone());
-            self.held.extend(earlier);
+            let earlier = self.earlier.keys().filter_map(|id| row_of(id));
+            self.held
+                .extend(earlier.map(|row| row.descriptor.id.clone()));
         }
-        let attached = rows
+        let attached: BTreeSet<SubscriberId> = rows
             .iter()
             .filter(|row| !matches!(row.status, Status::Detached(_)))
             .map(|row| row.descriptor.id.clone())
@@ -489,20 +333,27 @@ impl Intake {
             None => subscription::Look::Unmarked,
         };
         let elsewhere = self.held_elsewhere(&rows).await?;
+        // What another host detached is not missing here either: an operator may bring it back without its file.
+        self.held
+            .retain(|id| here.contains(id) || attached.contains(id));
+        let mut settled = Settled::Yes;
         for id in missing(&attached, &self.held, &look, &elsewhere) {
-            self.held.remove(&id);
             let Some(row) = row_of(id.as_str()) else {
                 continue;
             };
             let Ok(Next::Status(next)) = row.status.on(Input::GuestMissing, row.run_mode) else {
                 continue;
             };
-            if self
+            if !self
                 .shared
                 .store
                 .change_status(&row.id, row.status, next)
                 .await?
             {
+                // It has another status by now: it is still held here, and looked at again soon.
+                settled = Settled::NotYet;
+            } else {
+                self.held.remove(&id);
                 tracing::info!(
                     subscription = row.id,
                     "{} is detached: its file is gone",
@@ -517,7 +368,7 @@ impl Intake {
         }
         self.held.extend(here);
         self.mark(files);
-        Ok(())
+        Ok(settled)
     }
 
     /// Ids in the directories of other live hosts.
@@ -536,15 +387,18 @@ impl Intake {
     /// Keeps the marker in step with what the directory holds. A directory that never held a guest is not marked: it
     /// may be a mount point without its file system.
     fn mark(&mut self, files: &Files) {
-        let ids: Vec<&str> = self.held.iter().map(SubscriberId::as_str).collect();
-        let marked = files.marker.as_ref().is_some_and(|marker| *marker == ids);
-        if marked {
+        let held: Marker = self
+            .held
+            .iter()
+            .map(|id| (id.to_string(), self.file_of(id)))
+            .collect();
+        if files.marker.as_ref() == Some(&held) {
             self.marked = true;
-        } else if files.marker.is_some() || !ids.is_empty() {
+        } else if files.marker.is_some() || !held.is_empty() {
             match self
                 .directory
                 .as_ref()
-                .map(|directory| directory.mark(ids.into_iter()))
+                .map(|directory| directory.mark(&held))
             {
                 Some(Ok(())) => self.marked = true,
                 // A read-only directory is fine: it is only that nothing of it is ever taken for missing.
@@ -554,6 +408,16 @@ impl Intake {
                 None => {}
             }
         }
+    }
+
+    /// The file that holds an id here, the first by name; none when only another host has it.
+    fn file_of(&self, id: &SubscriberId) -> String {
+        let files = self.judged.iter();
+        let holding = files.filter(|(_, judged)| judged.id.as_ref() == Some(id));
+        holding
+            .map(|(name, _)| name.clone())
+            .min()
+            .unwrap_or_default()
     }
 
     /// What `status` shows of this host's directory.
@@ -583,36 +447,9 @@ impl Intake {
             Some(problem) => tracing::warn!("{problem}"),
             None => tracing::info!("the directory of modules is back"),
         }
+        self.shared.notify(Notice::Directory {
+            problem: problem.clone(),
+        });
         self.reported_problem = problem;
     }
-}
-
-/// Settings that a projector can read are part of its identity: other settings would give other rows.
-fn check_settings(new: &Settings, row: &Subscription) -> Result<(), String> {
-    let old: Settings = serde_json::from_value(row.settings.clone()).unwrap_or_default();
-    if row.kind == Kind::Projector && old.settings != new.settings {
-        return Err(format!(
-            "the [settings] of {} changed; a projector can read them, so rows written before and after would differ: bump the id to {}_{}, or put the old settings back",
-            row.id,
-            row.line,
-            row.version + 1
-        ));
-    }
-    Ok(())
-}
-
-fn line_versions(line: &str, rows: &[Subscription]) -> Vec<LineVersion> {
-    let of_line = || rows.iter().filter(|row| row.line == line);
-    // Until versions of a line are switched, readers see the highest that is attached.
-    let live = of_line()
-        .filter(|row| !matches!(row.status, Status::Detached(_)))
-        .map(|row| row.version)
-        .max();
-    of_line()
-        .map(|row| LineVersion {
-            id: row.descriptor.id.clone(),
-            kind: row.kind,
-            live: Some(row.version) == live,
-        })
-        .collect()
 }

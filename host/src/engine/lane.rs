@@ -10,6 +10,7 @@ use subscription::{
     unavailable_delay_ms,
 };
 
+use super::ahead::Ahead;
 use super::batch::{self, FailedBatch, Portion};
 use super::notice::Notice;
 use super::setup;
@@ -45,13 +46,15 @@ pub(super) struct Lane {
     /// Where the last batch of this worker ended.
     position: Option<i64>,
     isolation: Option<Isolation>,
+    /// The page after the present one, being read.
+    ahead: Option<Ahead>,
     /// The failure whose event is found once what precedes it is committed.
     blamed: Option<Blame>,
     unavailable_in_a_row: u32,
 }
 
 struct Blame {
-    failure: Failure,
+    failure: Box<Failure>,
     position: i64,
     event_type: String,
 }
@@ -64,6 +67,7 @@ impl Lane {
             known: None,
             position: None,
             isolation: None,
+            ahead: None,
             blamed: None,
             unavailable_in_a_row: 0,
         }
@@ -138,7 +142,8 @@ impl Lane {
                 self.forget();
                 Ok(Step::Worked)
             }
-            setup::Done::Failed(FailedBatch { failure, state, .. }) => {
+            setup::Done::Failed(failed) => {
+                let FailedBatch { failure, state, .. } = *failed;
                 let blame = Blame {
                     failure,
                     position: 0,
@@ -166,7 +171,7 @@ impl Lane {
         let began = Instant::now();
         let done = {
             let _permit = self.shared.permits.acquire().await;
-            batch::run(&self.shared, known, &self.key, portion).await?
+            batch::run(&self.shared, known, &self.key, portion, &mut self.ahead).await?
         };
         match done {
             batch::Done::Committed {
@@ -185,21 +190,18 @@ impl Lane {
                 self.committed(known, position, status).await
             }
             batch::Done::Taken => {
+                self.stop_search();
                 self.position = None;
                 Ok(Step::Taken {
                     retry_ms: TAKEN_DELAY_MS,
                 })
             }
-            batch::Done::Stale => {
-                self.forget();
-                self.position = None;
-                Ok(Step::Worked)
-            }
+            batch::Done::Stale => Ok(self.lost()),
             batch::Done::CaughtUp => {
                 self.position = Some(horizon);
                 Ok(Step::Idle)
             }
-            batch::Done::Failed(failed) => self.failed(known, failed).await,
+            batch::Done::Failed(failed) => self.failed(known, *failed).await,
         }
     }
 
@@ -216,7 +218,7 @@ impl Lane {
         }
         self.isolation = self.isolation.and_then(Isolation::committed);
         match (self.isolation, self.blamed.take()) {
-            (Some(Isolation::Culprit), Some(blame)) => {
+            (Some(Isolation::Culprit), Some(blame)) if blame.position > position => {
                 self.isolation = None;
                 self.judge(known, blame, 0, true).await
             }
@@ -332,7 +334,10 @@ impl Lane {
             output: failure.output.clone(),
             attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
             retry_context: failure.retry_context.clone(),
-            retry_after_ms: retry_after_ms.and_then(|ms| i64::try_from(ms).ok()),
+            // On the clock that tests move, the failure is as far ahead as the clock.
+            retry_after_ms: retry_after_ms
+                .and_then(|ms| i64::try_from(ms).ok())
+                .map(|ms| ms.saturating_add(self.shared.clock_ahead_ms.load(Ordering::Relaxed))),
         };
         if !self
             .shared
@@ -422,9 +427,14 @@ impl Lane {
     fn lost(&mut self) -> Step {
         self.forget();
         self.position = None;
+        self.stop_search();
+        Step::Worked
+    }
+
+    /// Somebody else may have worked on the lane: what was found out about a culprit is not certain any more.
+    fn stop_search(&mut self) {
         self.isolation = None;
         self.blamed = None;
-        Step::Worked
     }
 
     fn settled(&mut self, status: Status) {

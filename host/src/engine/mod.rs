@@ -3,6 +3,7 @@
 //! Start with `batch.rs`, the path of a batch; `lane.rs` decides what a lane does next, `worker.rs` repeats it,
 //! `intake.rs` turns files into subscriptions.
 
+mod ahead;
 mod batch;
 mod catalog;
 mod directory;
@@ -12,6 +13,7 @@ mod host;
 mod intake;
 mod lane;
 mod notice;
+mod registration;
 mod setup;
 mod shared;
 mod watch;

@@ -16,7 +16,7 @@ pub(super) enum Done {
     SetUp { status: Status },
     Taken,
     Stale,
-    Failed(FailedBatch),
+    Failed(Box<FailedBatch>),
 }
 
 pub(super) async fn run(
@@ -33,13 +33,13 @@ pub(super) async fn run(
         batch.rollback().await?;
         return Ok(Done::Stale);
     }
-    let failed = |failure: Failure| {
-        Ok(Done::Failed(FailedBatch {
+    let failed = |failure: Box<Failure>| {
+        Ok(Done::Failed(Box::new(FailedBatch {
             failure,
             state: state.clone(),
             events: Vec::new(),
             before_chunk: 0,
-        }))
+        })))
     };
     let mut instance = match batch::start(shared, known, &state, batch, None).await? {
         Ok(instance) => instance,

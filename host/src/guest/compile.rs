@@ -63,7 +63,12 @@ impl Compiler {
         })
     }
 
+    /// Only the cache is closed to others: the directories above it may be there for more, such as a private server
+    /// that runs as another user.
     fn prepare_cache(&self) -> io::Result<()> {
+        if let Some(parent) = self.cache.parent() {
+            fs::create_dir_all(parent)?;
+        }
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

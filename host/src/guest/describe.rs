@@ -1,4 +1,5 @@
-//! Asking a component what it is, in a throw-away instance in which all our own imports trap.
+//! Asking a component what it is, in a throw-away instance without a batch and without a context: all our own imports
+//! that need one of them trap.
 
 use std::time::Instant;
 
@@ -13,20 +14,15 @@ use super::imports::descriptor_from_guest;
 use super::limits::{DESCRIBE_TIMEOUT, Limits};
 use super::runtime::Runtime;
 use super::state::State;
-use super::wasi;
 
 pub(super) async fn describe(
     runtime: &Runtime,
     component: &Component,
 ) -> Result<Descriptor, Refusal> {
     let failed = |reason: String| Refusal::DescribeFailed { reason };
-    let mut linker: Linker<State> = Linker::new(runtime.engine());
-    // A guest is described as a projector is run: nothing that differs from one machine to the next.
-    wasi::add_to_linker(&mut linker, Kind::Projector)
-        .map_err(|error| failed(format!("{error:#}")))?;
-    linker
-        .define_unknown_imports_as_traps(component)
-        .map_err(|error| failed(format!("{error:#}")))?;
+    // A guest is described as a projector is run: nothing that differs from one machine to the next. Stubs for what is
+    // missing (`define_unknown_imports_as_traps`) are no way: they hide WASI from a guest built for another 0.2 version.
+    let linker = runtime.linker(Kind::Projector);
     let mut store = Store::new(runtime.engine(), State::new(None, None, &Limits::default()));
     store.limiter(|state| &mut state.meter);
     store.data_mut().deadline = Instant::now() + DESCRIBE_TIMEOUT;
@@ -42,7 +38,7 @@ pub(super) async fn describe(
         }
         Ok(UpdateDeadline::Yield(1))
     });
-    let found = match call(&mut store, component, &linker).await {
+    let found = match call(&mut store, component, linker).await {
         Ok(found) => found,
         Err(error) => return Err(failed(from_trap(&error, store.data()).message)),
     };

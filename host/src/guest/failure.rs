@@ -5,6 +5,9 @@ use wasmtime::{Trap, WasmBacktrace};
 
 use super::state::State;
 
+/// Lines of a guest's output that are part of the message when it panics.
+const LAST_WORDS_LINES: usize = 3;
+
 /// A call that failed. Everything a person needs to find the cause.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -23,8 +26,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(class: ErrorClass, message: impl Into<String>) -> Failure {
-        Failure {
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Box<Failure> {
+        Box::new(Failure {
             class,
             message: message.into(),
             handled: None,
@@ -32,27 +35,42 @@ impl Failure {
             backtrace: None,
             output: None,
             retry_context: None,
-        }
+        })
     }
 }
 
 /// The guest used up its time.
 #[derive(Debug, thiserror::Error)]
-#[error("the guest did not return within {limit_ms} ms, its limit for {call}")]
+#[error("the guest did not return within {limit_ms} ms, its limit for {call}{}", self.option())]
 pub(super) struct DeadlineExceeded {
     pub call: &'static str,
     pub limit_ms: u64,
 }
 
+impl DeadlineExceeded {
+    /// Where an operator sets the limit, if he can.
+    fn option(&self) -> &'static str {
+        match self.call {
+            "instantiation" | "handle" => {
+                " (handle-timeout-ms under [limits] in the file beside the module)"
+            }
+            "setup" | "teardown" => {
+                " (setup-timeout-ms under [limits] in the file beside the module)"
+            }
+            _ => "",
+        }
+    }
+}
+
 /// Sorts what a trapped call left behind.
-pub(super) fn from_trap(error: &wasmtime::Error, state: &State) -> Failure {
+pub(super) fn from_trap(error: &wasmtime::Error, state: &State) -> Box<Failure> {
     let (class, message) = classify(error, state);
-    Failure {
+    Box::new(Failure {
         backtrace: error.downcast_ref::<WasmBacktrace>().map(readable),
         output: state.output_text(),
         retry_context: state.new_retry_context.clone(),
-        ..Failure::new(class, message)
-    }
+        ..*Failure::new(class, message)
+    })
 }
 
 fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
@@ -69,9 +87,9 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
             "the guest used up its stack: does it call itself without end?".to_owned(),
         ),
         Some(Trap::UnreachableCodeReached) => {
-            let said = state.output_text().map_or_else(String::new, |text| {
-                format!(": {}", text.lines().next().unwrap_or_default())
-            });
+            let said = state
+                .output_text()
+                .map_or_else(String::new, |text| format!(": {}", last_words(&text)));
             (
                 ErrorClass::Trap,
                 format!("the guest panicked or aborted{said}"),
@@ -82,14 +100,20 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
     }
 }
 
+/// What a panic says, on one line: where it happened is on the first line of its text, why on the next.
+fn last_words(output: &str) -> String {
+    let advice = |line: &&str| line.starts_with("note: ");
+    let lines = output.lines().take_while(|line| !advice(line));
+    lines.take(LAST_WORDS_LINES).collect::<Vec<_>>().join(" ")
+}
+
 /// One line a frame, with the names of functions and nothing of this machine.
 fn readable(backtrace: &WasmBacktrace) -> String {
     let mut lines = Vec::new();
     for (depth, frame) in backtrace.frames().iter().enumerate() {
-        let name = frame.func_name().map_or_else(
-            || format!("function {}", frame.func_index()),
-            |name| wasmtime_name(name),
-        );
+        let name = frame
+            .func_name()
+            .map_or_else(|| format!("function {}", frame.func_index()), wasmtime_name);
         lines.push(format!("{depth:>3}: {name}"));
     }
     lines.join("\n")

@@ -34,7 +34,7 @@ impl Instance {
         context: CallContext,
         limits: Limits,
         batch: Box<Batch>,
-    ) -> Result<Instance, Failure> {
+    ) -> Result<Instance, Box<Failure>> {
         let mut store = Store::new(
             module.instance().engine(),
             State::new(Some(context), Some(batch), &limits),
@@ -58,7 +58,7 @@ impl Instance {
     }
 
     /// Hands a chunk of events to the guest. After an error the instance is spent.
-    pub async fn handle(&mut self, events: Vec<RecordedEvent>) -> Result<(), Failure> {
+    pub async fn handle(&mut self, events: Vec<RecordedEvent>) -> Result<(), Box<Failure>> {
         let state = self.store.data_mut();
         state.chunk_end = events.last().map(|event| event.position);
         state.causes = events
@@ -94,12 +94,12 @@ impl Instance {
     }
 
     /// Runs `setup` if the guest has one. After an error the instance is spent.
-    pub async fn setup(&mut self) -> Result<(), Failure> {
+    pub async fn setup(&mut self) -> Result<(), Box<Failure>> {
         self.lifecycle("setup").await
     }
 
     /// Runs `teardown` if the guest has one. After an error the instance is spent.
-    pub async fn teardown(&mut self) -> Result<(), Failure> {
+    pub async fn teardown(&mut self) -> Result<(), Box<Failure>> {
         self.lifecycle("teardown").await
     }
 
@@ -111,7 +111,7 @@ impl Instance {
             .expect("the batch stays with its instance until here")
     }
 
-    async fn lifecycle(&mut self, name: &'static str) -> Result<(), Failure> {
+    async fn lifecycle(&mut self, name: &'static str) -> Result<(), Box<Failure>> {
         let Some(function) = self.optional::<(Result<(), String>,)>(LIFECYCLE, name) else {
             return Ok(());
         };
@@ -145,11 +145,11 @@ impl Instance {
         let function = self
             .raw
             .get_export_index(&mut self.store, Some(&interface), function)?;
-        self.raw.get_typed_func(&mut self.store, &function).ok()
+        self.raw.get_typed_func(&mut self.store, function).ok()
     }
 
     /// A guest that says all is well while a statement of its failed has not handled anything.
-    fn check_transaction(&self) -> Result<(), Failure> {
+    fn check_transaction(&self) -> Result<(), Box<Failure>> {
         match self
             .store
             .data()
@@ -162,7 +162,7 @@ impl Instance {
         }
     }
 
-    fn judge(&self, answer: Result<(), guest::Failure>) -> Result<(), Failure> {
+    fn judge(&self, answer: Result<(), guest::Failure>) -> Result<(), Box<Failure>> {
         self.check_unavailable()?;
         let Err(failure) = answer else {
             return self.check_transaction();
@@ -182,7 +182,7 @@ impl Instance {
             Some(error) => class_of(error),
             None => ErrorClass::GuestFailed,
         };
-        Err(Failure {
+        Err(Box::new(Failure {
             handled: Some(failure.handled),
             verdict: Some(match failure.verdict {
                 guest::Verdict::Retry(after_ms) => Verdict::Retry {
@@ -191,12 +191,12 @@ impl Instance {
                 guest::Verdict::Skip => Verdict::Skip,
                 guest::Verdict::Stop => Verdict::Stop,
             }),
-            ..self.said(class, format!("{}{details}", failure.message))
-        })
+            ..*self.said(class, format!("{}{details}", failure.message))
+        }))
     }
 
     /// The database's own trouble is never the guest's failure, whatever the guest makes of it.
-    fn check_unavailable(&self) -> Result<(), Failure> {
+    fn check_unavailable(&self) -> Result<(), Box<Failure>> {
         match self
             .store
             .data()
@@ -211,19 +211,19 @@ impl Instance {
         }
     }
 
-    fn trapped(&self, error: &wasmtime::Error) -> Failure {
+    fn trapped(&self, error: &wasmtime::Error) -> Box<Failure> {
         self.check_unavailable()
             .err()
             .unwrap_or_else(|| from_trap(error, self.store.data()))
     }
 
-    fn said(&self, class: ErrorClass, message: String) -> Failure {
+    fn said(&self, class: ErrorClass, message: String) -> Box<Failure> {
         let state = self.store.data();
-        Failure {
+        Box::new(Failure {
             output: state.output_text(),
             retry_context: state.new_retry_context.clone(),
-            ..Failure::new(class, message)
-        }
+            ..*Failure::new(class, message)
+        })
     }
 }
 

@@ -11,6 +11,7 @@ mod instance;
 pub mod limits;
 mod module;
 mod native;
+mod output;
 mod runtime;
 mod settings;
 mod state;

@@ -95,15 +95,14 @@ impl Settings {
                 error.message()
             ))
         })?;
-        if let Some(retry) = settings.retry {
-            if retry.attempts > RETRY_ATTEMPTS_MAX
+        if let Some(retry) = settings.retry
+            && (retry.attempts > RETRY_ATTEMPTS_MAX
                 || retry.factor > RETRY_FACTOR_MAX
-                || retry.factor == 0
-            {
-                return Err(bad(format!(
-                    "under [retry], attempts is at most {RETRY_ATTEMPTS_MAX} and factor from 1 to {RETRY_FACTOR_MAX}"
-                )));
-            }
+                || retry.factor == 0)
+        {
+            return Err(bad(format!(
+                "under [retry], attempts is at most {RETRY_ATTEMPTS_MAX} and factor from 1 to {RETRY_FACTOR_MAX}"
+            )));
         }
         Ok(settings)
     }

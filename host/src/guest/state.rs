@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use subscription::Kind;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::imports::Cause;
-use super::limits::{Limits, MAX_OUTPUT_BYTES, Meter};
+use super::limits::{Limits, Meter};
+use super::output::Output;
 use super::wasi;
 use crate::store::{Batch, Store};
 
@@ -46,14 +46,14 @@ pub(super) struct State {
     pub log_lines_left: u32,
     /// Appends so far by cause position: the ordinal that ids derive from.
     pub append_ordinals: HashMap<u64, u32>,
-    pub output: MemoryOutputPipe,
+    output: Output,
     wasi: WasiCtx,
     resources: ResourceTable,
 }
 
 impl State {
     pub fn new(context: Option<CallContext>, batch: Option<Box<Batch>>, limits: &Limits) -> State {
-        let output = MemoryOutputPipe::new(MAX_OUTPUT_BYTES);
+        let output = Output::default();
         State {
             wasi: wasi::context(
                 context
@@ -78,10 +78,7 @@ impl State {
 
     /// What the guest wrote to its standard output and error.
     pub fn output_text(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.output.contents())
-            .trim()
-            .to_owned();
-        (!text.is_empty()).then_some(text)
+        self.output.text()
     }
 
     /// Who is calling. In `describe` our own imports trap before they ask.

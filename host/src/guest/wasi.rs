@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use subscription::Kind;
 use wasmtime::component::{HasData, Linker, ResourceTable};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{
     Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiView,
 };
 
+use super::output::Output;
 use super::state::State;
 
 /// The seed of every hash map in a projector: any constant will do, as long as it stays.
 const HASH_SEED: u128 = 0x7072_6f6a_6563_7469_6f6e_6973_7400_0001;
 
-pub(super) fn context(kind: Kind, output: MemoryOutputPipe) -> WasiCtx {
+pub(super) fn context(kind: Kind, output: Output) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     builder
         .stdout(output.clone())

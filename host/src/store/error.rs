@@ -2,6 +2,8 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use super::GuestError;
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -100,24 +102,7 @@ impl Error {
     pub fn is_unavailable(&self) -> bool {
         match self {
             Error::Connect { .. } => true,
-            Error::Database { source } => {
-                let text = source.to_string();
-                match source.as_database_error().and_then(|error| error.code()) {
-                    Some(code) => {
-                        code.starts_with("08")
-                            || code.starts_with("57P")
-                            || matches!(&*code, "40001" | "40P01" | "53300")
-                    }
-                    None => {
-                        !matches!(
-                            source,
-                            sqlx::Error::Decode(_)
-                                | sqlx::Error::ColumnNotFound(_)
-                                | sqlx::Error::RowNotFound
-                        ) || text.contains("closed")
-                    }
-                }
-            }
+            Error::Database { source } => GuestError::is_passing(source),
             _ => false,
         }
     }

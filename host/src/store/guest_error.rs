@@ -33,31 +33,40 @@ impl GuestError {
     }
 }
 
-/// SQLSTATEs after which the same batch deserves another go without blame: serialization failure, deadlock, and the
-/// server's own shutdown codes.
-const RETRYABLE_SQLSTATES: [&str; 5] = ["40001", "40P01", "57P01", "57P02", "57P03"];
+/// SQLSTATEs after which the same batch deserves another go without blame: serialization failure, deadlock, too many
+/// connections, and the server's own shutdown codes.
+const RETRYABLE_SQLSTATES: [&str; 6] = ["40001", "40P01", "53300", "57P01", "57P02", "57P03"];
 
-impl From<sqlx::Error> for GuestError {
-    fn from(error: sqlx::Error) -> GuestError {
-        let Some(database) = error.as_database_error() else {
-            let lost = matches!(
+impl GuestError {
+    /// Whether an error passes by itself: the connection was lost, or the server asks for another go.
+    pub(super) fn is_passing(error: &sqlx::Error) -> bool {
+        match error.as_database_error() {
+            Some(database) => database
+                .code()
+                .is_some_and(|code| RETRYABLE_SQLSTATES.contains(&&*code)),
+            None => matches!(
                 error,
                 sqlx::Error::Io(_)
                     | sqlx::Error::PoolTimedOut
                     | sqlx::Error::PoolClosed
                     | sqlx::Error::Protocol(_)
-            );
+            ),
+        }
+    }
+}
+
+impl From<sqlx::Error> for GuestError {
+    fn from(error: sqlx::Error) -> GuestError {
+        let retryable = GuestError::is_passing(&error);
+        let Some(database) = error.as_database_error() else {
             return GuestError {
-                kind: if lost { "unavailable" } else { "database" },
+                kind: if retryable { "unavailable" } else { "database" },
                 message: error.to_string(),
                 sqlstate: None,
-                retryable: lost,
+                retryable,
             };
         };
         let sqlstate = database.code().map(|code| code.into_owned());
-        let retryable = sqlstate
-            .as_deref()
-            .is_some_and(|code| RETRYABLE_SQLSTATES.contains(&code));
         let kind = match sqlstate.as_deref() {
             _ if retryable => "unavailable",
             Some("42501") => "denied",
@@ -66,10 +75,10 @@ impl From<sqlx::Error> for GuestError {
             _ => "database",
         };
         let mut message = database.message().to_owned();
-        if let Some(postgres) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-            if let Some(detail) = postgres.detail() {
-                message.push_str(&format!(" ({detail})"));
-            }
+        if let Some(postgres) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+            && let Some(detail) = postgres.detail()
+        {
+            message.push_str(&format!(" ({detail})"));
         }
         GuestError {
             kind,

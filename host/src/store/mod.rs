@@ -20,6 +20,7 @@ mod new_event;
 mod overview;
 mod rows;
 mod settled;
+mod skipped;
 mod source;
 mod statement;
 mod streams;
@@ -45,9 +46,10 @@ pub use import::{ImportLine, Importer, Written};
 pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
 pub use listener::{Hint, Listener, Ringer};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
+pub use skipped::SkippedEvent;
 pub use source::EventSource;
 pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
-pub use subscriptions::{Digest, NewSubscription, Subscription, kind_text, run_mode_text};
+pub use subscriptions::{Digest, NewSubscription, Subscription, Swap, kind_text, run_mode_text};
 pub use value::Value;
 
 use admission::Admission;
@@ -117,14 +119,15 @@ impl Store {
         &self.admission
     }
 
-    /// Ends a backend of ours whose statement nobody waits for any more. In the background; a failure leaves it to the
-    /// statement's own time-out.
-    fn terminate(&self, backend: i32) {
+    /// Ends a transaction of ours whose statement nobody waits for any more. In the background; a failure leaves it to
+    /// the statement's own time-out.
+    fn terminate(&self, backend: i32, transaction_id: String) {
         let pool = self.pool.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
+                let ended = sqlx::query(include_str!("sql/terminate_transaction.sql"))
                     .bind(backend)
+                    .bind(transaction_id)
                     .execute(&pool)
                     .await;
                 if let Err(error) = ended {

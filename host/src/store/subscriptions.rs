@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
-use subscription::{Descriptor, Kind, RunMode, Status};
+use subscription::{Descriptor, Input, Kind, Next, RunMode, Status};
 use time::OffsetDateTime;
 
 use super::{Error, Store, quote};
@@ -41,6 +41,16 @@ pub struct NewSubscription {
     pub module: Digest,
     /// Exclusive.
     pub start_position: i64,
+}
+
+/// What takes the place of a module.
+#[derive(Clone, Copy, Debug)]
+pub struct Swap<'a> {
+    pub id: &'a str,
+    pub from: &'a Digest,
+    pub to: &'a Digest,
+    pub descriptor: &'a Descriptor,
+    pub settings: &'a serde_json::Value,
 }
 
 /// The text of a run mode in the table.
@@ -143,35 +153,38 @@ impl Store {
         Ok(changed)
     }
 
-    /// Same id, new bytes: takes over the module; new code resets the retry counter. `false`: the row had other bytes.
-    pub async fn swap_module(
-        &self,
-        id: &str,
-        from: &Digest,
-        to: &Digest,
-        descriptor: &Descriptor,
-        settings: &serde_json::Value,
-    ) -> Result<bool, Error> {
+    /// Same id, other bytes or settings: takes them over. New code is a new chance: it resets the retry counter, and an
+    /// error goes back to where it came from. `false`: the row had other bytes, look again.
+    pub async fn swap_module(&self, swap: &Swap<'_>) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
         let swapped = sqlx::query(include_str!("sql/swap_module.sql"))
-            .bind(id)
-            .bind(from.as_slice())
-            .bind(to.as_slice())
-            .bind(sqlx::types::Json(descriptor))
-            .bind(sqlx::types::Json(settings))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected()
-            > 0;
-        if swapped && from != to {
+            .bind(swap.id)
+            .bind(swap.from.as_slice())
+            .bind(swap.to.as_slice())
+            .bind(sqlx::types::Json(swap.descriptor))
+            .bind(sqlx::types::Json(swap.settings))
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = swapped else {
+            return Ok(false);
+        };
+        if swap.from != swap.to {
             sqlx::query(include_str!("sql/reset_error.sql"))
-                .bind(id)
+                .bind(swap.id)
                 .execute(&mut *transaction)
                 .await?;
+            // The status under the row's lock, not as somebody read it before: an error that was recorded a moment ago
+            // would stay without its retry.
+            let status = read_status(&row, swap.id)?;
+            if let Ok(Next::Status(next)) = status.on(Input::NewCode, swap.descriptor.run_mode)
+                && next != status
+            {
+                change_status(&mut transaction, swap.id, status, next).await?;
+            }
         }
         notify_control(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(swapped)
+        Ok(true)
     }
 
     /// Drops the schema of a subscription and its rows. Waits for the batches that are open on its lanes.

@@ -1,15 +1,13 @@
-//! Rows of a guest's own tables by primary key: reads see the batch's writes, writes are buffered and flushed in bulk.
+//! One table of a guest: how its rows are read by key and written in bulk, every column as `text[]` with a cast.
 
 use std::collections::HashMap;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::statement::Column;
-use super::value::{self, Value};
-use super::{GuestError, quote};
-
-/// Most rows that are held for one batch; past it the buffer is flushed early.
-pub const MAX_BUFFERED_ROWS: usize = 100_000;
+use super::MAX_BUFFERED_ROWS;
+use crate::store::statement::Column;
+use crate::store::value::{self, Value};
+use crate::store::{GuestError, quote};
 
 /// Types whose text form is canonical: equal keys have equal text. (1.0 and 1.00 are one numeric key with two texts.)
 const KEY_TYPES: [&str; 10] = [
@@ -25,179 +23,31 @@ const KEY_TYPES: [&str; 10] = [
     "timestamp without time zone",
 ];
 
-/// The tables that a batch has touched.
-pub(super) struct Rows {
-    schema: String,
-    tables: Vec<Table>,
-}
-
-struct Table {
-    name: String,
-    columns: Vec<Column>,
+/// A table of the guest, and the rows of it that the batch has read or written.
+pub(super) struct Table {
+    pub name: String,
+    pub columns: Vec<Column>,
     /// Places of the key's columns in `columns`, in the key's order.
-    key: Vec<usize>,
-    cache: HashMap<Vec<String>, Entry>,
+    pub key: Vec<usize>,
+    pub cache: HashMap<Vec<String>, Entry>,
 }
 
-struct Entry {
-    row: Option<Vec<Value>>,
-    key: Vec<Value>,
-    dirty: bool,
-}
-
-impl Rows {
-    pub fn new(schema: &str) -> Rows {
-        Rows {
-            schema: schema.to_owned(),
-            tables: Vec::new(),
-        }
-    }
-
-    /// Columns in the order used by rows, and the places of the key's columns.
-    pub async fn describe(
-        &mut self,
-        connection: &mut PgConnection,
-        table: &str,
-    ) -> Result<(Vec<Column>, Vec<u32>), GuestError> {
-        let table = self.table(connection, table).await?;
-        Ok((
-            table.columns.clone(),
-            table.key.iter().map(|place| *place as u32).collect(),
-        ))
-    }
-
-    /// One answer per key, in order; one round trip for all keys that are not known yet.
-    pub async fn get(
-        &mut self,
-        connection: &mut PgConnection,
-        table: &str,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<Vec<Option<Vec<Value>>>, GuestError> {
-        let schema = self.schema.clone();
-        let table = self.table(connection, table).await?;
-        let names = keys
-            .iter()
-            .map(|key| table.key_text(key))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut missing: Vec<usize> = Vec::new();
-        for (index, name) in names.iter().enumerate() {
-            if !table.cache.contains_key(name)
-                && !missing.iter().any(|other| names[*other] == *name)
-            {
-                missing.push(index);
-            }
-        }
-        if !missing.is_empty() {
-            table
-                .fetch(connection, &schema, &keys, &names, &missing)
-                .await?;
-        }
-        Ok(names
-            .iter()
-            .map(|name| table.cache.get(name).and_then(|entry| entry.row.clone()))
-            .collect())
-    }
-
-    pub async fn put(
-        &mut self,
-        connection: &mut PgConnection,
-        table: &str,
-        rows: Vec<Vec<Value>>,
-    ) -> Result<(), GuestError> {
-        let table = self.table(connection, table).await?;
-        for row in rows {
-            if row.len() != table.columns.len() {
-                return Err(GuestError::new(
-                    "bad-parameter",
-                    format!(
-                        "table {} has {} columns, the row has {}",
-                        table.name,
-                        table.columns.len(),
-                        row.len()
-                    ),
-                ));
-            }
-            let key: Vec<Value> = table.key.iter().map(|place| row[*place].clone()).collect();
-            let name = table.key_text(&key)?;
-            table.cache.insert(
-                name,
-                Entry {
-                    row: Some(row),
-                    key,
-                    dirty: true,
-                },
-            );
-        }
-        Ok(())
-    }
-
-    pub async fn delete(
-        &mut self,
-        connection: &mut PgConnection,
-        table: &str,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<(), GuestError> {
-        let table = self.table(connection, table).await?;
-        for key in keys {
-            let name = table.key_text(&key)?;
-            table.cache.insert(
-                name,
-                Entry {
-                    row: None,
-                    key,
-                    dirty: true,
-                },
-            );
-        }
-        Ok(())
-    }
-
-    /// Whether the buffer is so full that it should go out before the batch ends.
-    pub fn is_full(&self) -> bool {
-        self.tables
-            .iter()
-            .map(|table| table.cache.len())
-            .sum::<usize>()
-            > MAX_BUFFERED_ROWS
-    }
-
-    /// Writes what is buffered: one DELETE and one upsert a table. What was read stays known.
-    pub async fn flush(&mut self, connection: &mut PgConnection) -> Result<(), GuestError> {
-        for table in &mut self.tables {
-            table.flush(connection, &self.schema).await?;
-        }
-        Ok(())
-    }
-
-    /// Forgets everything that was read: a statement of the guest may have changed it.
-    pub fn forget(&mut self) {
-        self.tables.iter_mut().for_each(|table| table.cache.clear());
-    }
-
-    async fn table(
-        &mut self,
-        connection: &mut PgConnection,
-        name: &str,
-    ) -> Result<&mut Table, GuestError> {
-        let place = match self.tables.iter().position(|table| table.name == name) {
-            Some(place) => place,
-            None => {
-                self.tables
-                    .push(Table::load(connection, &self.schema, name).await?);
-                self.tables.len() - 1
-            }
-        };
-        Ok(&mut self.tables[place])
-    }
+/// A row as the batch knows it.
+pub(super) struct Entry {
+    /// `None`: there is no such row.
+    pub row: Option<Vec<Value>>,
+    pub key: Vec<Value>,
+    /// Not written yet.
+    pub dirty: bool,
 }
 
 impl Table {
-    async fn load(
+    pub async fn load(
         connection: &mut PgConnection,
         schema: &str,
         name: &str,
     ) -> Result<Table, GuestError> {
-        let rows = sqlx::query(include_str!("sql/describe_table.sql"))
+        let rows = sqlx::query(include_str!("../sql/describe_table.sql"))
             .bind(schema)
             .bind(name)
             .fetch_all(connection)
@@ -253,7 +103,7 @@ impl Table {
         })
     }
 
-    fn key_text(&self, key: &[Value]) -> Result<Vec<String>, GuestError> {
+    pub fn key_text(&self, key: &[Value]) -> Result<Vec<String>, GuestError> {
         if key.len() != self.key.len() {
             return Err(GuestError::new(
                 "bad-parameter",
@@ -283,7 +133,7 @@ impl Table {
         })
     }
 
-    async fn fetch(
+    pub async fn fetch(
         &mut self,
         connection: &mut PgConnection,
         schema: &str,
@@ -325,12 +175,8 @@ impl Table {
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for place in 0..self.key.len() {
-            query = query.bind(
-                missing
-                    .iter()
-                    .map(|index| names[*index][place].clone())
-                    .collect::<Vec<_>>(),
-            );
+            let column = missing.iter().map(|index| names[*index].get(place));
+            query = query.bind(column.map(Option::<&String>::cloned).collect::<Vec<_>>());
         }
         for index in missing {
             self.cache.insert(
@@ -364,7 +210,7 @@ impl Table {
             .collect()
     }
 
-    async fn flush(
+    pub async fn flush(
         &mut self,
         connection: &mut PgConnection,
         schema: &str,

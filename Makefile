@@ -1,0 +1,68 @@
+# `make` alone lists the targets. Each sets up what it needs first (.ci/setup), so any of them may be the first.
+
+# One target directory for everything, absolute because guests are built from their own folder. Tests look for guests there.
+export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+
+# The directory of modules that `make run` serves.
+MODULES ?= modules
+
+# Guests are another workspace for another machine: what speaks of the host's build would spoil theirs.
+FOR_GUESTS := cd guests && env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_RUSTFLAGS -u CARGO_BUILD_TARGET cargo
+IN_GUESTS := --locked --workspace --target-dir $(CARGO_TARGET_DIR)/guests
+AS_COMPONENTS := --release --target wasm32-wasip2
+BUILT_GUESTS := $(CARGO_TARGET_DIR)/guests/wasm32-wasip2/release
+
+EXAMPLES := $(notdir $(wildcard guests/examples/*))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint check audit docs guests modules bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Check what a build needs; install or name what is missing
+	@.ci/setup
+
+run: setup modules ## Build everything and start the host on ./modules, with a sample event log
+	@cargo build --locked -p projectionist
+	@$(CARGO_TARGET_DIR)/debug/projectionist run --sample --modules $(MODULES)
+
+test: setup guests ## Run all tests, of the host and of the guests
+	cargo test --locked --workspace
+	$(FOR_GUESTS) test $(IN_GUESTS) --exclude test-guests
+
+lint: ## Check formatting, and that clippy has nothing to say
+	@.ci/setup lint
+	cargo fmt --all --check
+	cd guests && cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(FOR_GUESTS) clippy $(IN_GUESTS) --all-targets -- -D warnings
+
+check: lint test audit docs ## Do all that CI does
+
+audit: setup ## Check licences, bans and sources of dependencies; advisories when their database can be reached
+	@.ci/audit
+
+docs: setup ## Check that the README's transcript is what one sees, and that the API docs build
+	@.ci/transcript
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p subscription
+	RUSTDOCFLAGS='-D warnings' $(FOR_GUESTS) doc --locked --no-deps -p projectionist-sdk --target-dir $(CARGO_TARGET_DIR)/guests
+
+guests: setup ## Build all guests as components: the examples and those that misbehave for the tests
+	$(FOR_GUESTS) build $(IN_GUESTS) $(AS_COMPONENTS) --lib --examples
+
+modules: setup ## Build the example guests and put what changed into ./modules; a running host reloads them
+	@$(FOR_GUESTS) build $(IN_GUESTS) $(AS_COMPONENTS) --exclude test-guests --lib
+	@mkdir -p $(MODULES)
+	@for name in $(EXAMPLES); do \
+		cmp -s $(BUILT_GUESTS)/$$name.wasm $(MODULES)/$$name.wasm && continue; \
+		cp $(BUILT_GUESTS)/$$name.wasm $(MODULES)/.$$name.new && \
+		mv $(MODULES)/.$$name.new $(MODULES)/$$name.wasm && \
+		echo "$(MODULES)/$$name.wasm is new" || exit 1; \
+	done
+
+bench: setup modules ## Measure append-to-visible latency and catch-up rate (builds for release first)
+	cargo run --locked --release -p bench
+
+clean: ## Remove what was built; ./modules and the event log stay
+	cargo clean

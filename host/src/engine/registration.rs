@@ -1,0 +1,227 @@
+//! One guest against its row: a new subscription, new code, other settings, or a refusal that says what to do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use subscription::{
+    Input, Kind, LineVersion, Next, Registration, RunMode, Start, Status, Stored, SubscriberId,
+    register, start,
+};
+
+use super::notice::Notice;
+use super::shared::Shared;
+use crate::guest::{Module, Settings};
+use crate::store::{Digest, Error, NewSubscription, Subscription, Swap};
+
+/// A guest that a file holds.
+pub(super) struct Found<'a> {
+    pub file: &'a str,
+    pub path: PathBuf,
+    pub module: Module,
+    pub settings: Settings,
+}
+
+/// Nothing to say, or why the guest is refused, in words.
+type Verdict = Result<(), String>;
+
+/// Does what follows from a guest and the rows that there are.
+pub(super) async fn take_up(
+    shared: &Arc<Shared>,
+    found: &Found<'_>,
+    stored: Option<&Subscription>,
+    rows: &[Subscription],
+) -> Result<Verdict, Error> {
+    let descriptor = found.module.descriptor();
+    let versions = line_versions(descriptor.id.line(), rows);
+    let known = stored.map(|row| Stored {
+        status: row.status,
+        descriptor: row.descriptor.clone(),
+        digest: row.module,
+    });
+    let registration = match register(known.as_ref(), descriptor, found.module.digest(), &versions)
+    {
+        Ok(registration) => registration,
+        Err(refused) => return Ok(Err(refused.to_string())),
+    };
+    match (registration, stored) {
+        (Registration::New, _) => register_new(shared, found, &versions).await,
+        (Registration::Swap, Some(row)) => swap(shared, found, row).await,
+        (Registration::Unchanged, Some(row)) => refresh_settings(shared, found, row).await,
+        (_, None) => Ok(Ok(())),
+    }
+}
+
+async fn register_new(
+    shared: &Arc<Shared>,
+    found: &Found<'_>,
+    versions: &[LineVersion],
+) -> Result<Verdict, Error> {
+    // From-now means the horizon of this moment, however long setup takes.
+    let Some(horizon) = *shared.horizon.borrow() else {
+        return Ok(Ok(()));
+    };
+    let descriptor = found.module.descriptor();
+    let start_position = match start(descriptor, versions) {
+        Start::As(RunMode::FromNow) => horizon,
+        Start::As(RunMode::FromPosition(position)) => position,
+        Start::As(RunMode::FromBeginning | RunMode::Once) => 0,
+        Start::After(predecessor) => stop_predecessor(shared, &predecessor).await?,
+    };
+    if !keep_module(shared, found).await? {
+        return Ok(Ok(()));
+    }
+    let new = NewSubscription {
+        descriptor: descriptor.clone(),
+        settings: stored_form(&found.settings),
+        module: *found.module.digest(),
+        start_position,
+    };
+    match shared.store.register(&new).await {
+        Ok(true) => {
+            let (id, file) = (&descriptor.id, found.file);
+            tracing::info!(
+                subscription = id.as_str(),
+                file,
+                start_position,
+                "{id} is new, from {file}"
+            );
+            shared.notify(Notice::Registered {
+                subscription: id.to_string(),
+                file: file.to_owned(),
+            });
+            shared.hint_changes();
+            Ok(Ok(()))
+        }
+        // Another host was faster.
+        Ok(false) => Ok(Ok(())),
+        Err(error @ Error::SchemaTaken { .. }) => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// A processor goes on where the version before it stopped, which is stopped first.
+async fn stop_predecessor(shared: &Shared, id: &SubscriberId) -> Result<i64, Error> {
+    let store = &shared.store;
+    if let Some(row) = store.subscription(id.as_str()).await?
+        && let Ok(Next::Status(next)) = row.status.on(Input::Superseded, row.run_mode)
+    {
+        store.change_status(id.as_str(), row.status, next).await?;
+    }
+    let lanes = store.lanes(Some(id.as_str())).await?;
+    Ok(lanes.iter().map(|lane| lane.position).min().unwrap_or(0))
+}
+
+async fn swap(
+    shared: &Arc<Shared>,
+    found: &Found<'_>,
+    row: &Subscription,
+) -> Result<Verdict, Error> {
+    if let Err(reason) = check_settings(&found.settings, row) {
+        return Ok(Err(reason));
+    }
+    if !keep_module(shared, found).await? {
+        return Ok(Ok(()));
+    }
+    let digest = found.module.digest();
+    if !write_swap(shared, found, row, digest).await? {
+        return Ok(Ok(()));
+    }
+    let file = found.file;
+    tracing::info!(
+        subscription = row.id,
+        file,
+        module = hex::encode(&digest[..6]),
+        "{} has new code, from {file}",
+        row.id
+    );
+    shared.notify(Notice::Swapped {
+        subscription: row.id.clone(),
+        file: file.to_owned(),
+    });
+    shared.hint_changes();
+    Ok(Ok(()))
+}
+
+async fn refresh_settings(
+    shared: &Arc<Shared>,
+    found: &Found<'_>,
+    row: &Subscription,
+) -> Result<Verdict, Error> {
+    if stored_form(&found.settings) == row.settings {
+        return Ok(Ok(()));
+    }
+    if let Err(reason) = check_settings(&found.settings, row) {
+        return Ok(Err(reason));
+    }
+    write_swap(shared, found, row, &row.module).await?;
+    shared.hint_changes();
+    Ok(Ok(()))
+}
+
+async fn write_swap(
+    shared: &Shared,
+    found: &Found<'_>,
+    row: &Subscription,
+    to: &Digest,
+) -> Result<bool, Error> {
+    let swap = Swap {
+        id: &row.id,
+        from: &row.module,
+        to,
+        descriptor: found.module.descriptor(),
+        settings: &stored_form(&found.settings),
+    };
+    shared.store.swap_module(&swap).await
+}
+
+/// Stores the bytes of a module. `false`: the file is another by now, the next look sees it.
+async fn keep_module(shared: &Shared, found: &Found<'_>) -> Result<bool, Error> {
+    let Ok(bytes) = tokio::fs::read(&found.path).await else {
+        return Ok(false);
+    };
+    let digest: Digest = Sha256::digest(&bytes).into();
+    if digest != *found.module.digest() {
+        return Ok(false);
+    }
+    let descriptor = found.module.descriptor();
+    shared
+        .store
+        .keep_module(&digest, &bytes, descriptor)
+        .await?;
+    Ok(true)
+}
+
+fn stored_form(settings: &Settings) -> serde_json::Value {
+    serde_json::to_value(settings).expect("settings are maps of texts and numbers")
+}
+
+/// Settings that a projector can read are part of its identity: other settings would give other rows.
+fn check_settings(new: &Settings, row: &Subscription) -> Result<(), String> {
+    let old: Settings = serde_json::from_value(row.settings.clone()).unwrap_or_default();
+    if row.kind == Kind::Projector && old.settings != new.settings {
+        return Err(format!(
+            "the [settings] of {} changed; a projector can read them, so rows written before and after would differ: bump the id to {}_{}, or put the old settings back",
+            row.id,
+            row.line,
+            row.version + 1
+        ));
+    }
+    Ok(())
+}
+
+fn line_versions(line: &str, rows: &[Subscription]) -> Vec<LineVersion> {
+    let of_line = || rows.iter().filter(|row| row.line == line);
+    // Until versions of a line are switched, readers see the highest that is attached.
+    let live = of_line()
+        .filter(|row| !matches!(row.status, Status::Detached(_)))
+        .map(|row| row.version)
+        .max();
+    of_line()
+        .map(|row| LineVersion {
+            id: row.descriptor.id.clone(),
+            kind: row.kind,
+            live: Some(row.version) == live,
+        })
+        .collect()
+}

@@ -1,0 +1,164 @@
+//! Rows of a guest's own tables by primary key: reads see the batch's writes, writes are buffered and flushed in bulk.
+
+mod table;
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+
+use super::GuestError;
+use super::statement::Column;
+use super::value::Value;
+use table::{Entry, Table};
+
+/// Most rows that are held for one batch; past it the buffer is flushed early.
+pub const MAX_BUFFERED_ROWS: usize = 100_000;
+
+/// The tables that a batch has touched.
+pub(super) struct Rows {
+    schema: String,
+    tables: Vec<Table>,
+}
+
+impl Rows {
+    pub fn new(schema: &str) -> Rows {
+        Rows {
+            schema: schema.to_owned(),
+            tables: Vec::new(),
+        }
+    }
+
+    /// Columns in the order used by rows, and the places of the key's columns.
+    pub async fn describe(
+        &mut self,
+        connection: &mut PgConnection,
+        table: &str,
+    ) -> Result<(Vec<Column>, Vec<u32>), GuestError> {
+        let table = self.table(connection, table).await?;
+        Ok((
+            table.columns.clone(),
+            table.key.iter().map(|place| *place as u32).collect(),
+        ))
+    }
+
+    /// One answer per key, in order; one round trip for all keys that are not known yet.
+    pub async fn get(
+        &mut self,
+        connection: &mut PgConnection,
+        table: &str,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Option<Vec<Value>>>, GuestError> {
+        let schema = self.schema.clone();
+        let table = self.table(connection, table).await?;
+        let names = keys
+            .iter()
+            .map(|key| table.key_text(key))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut asked: HashSet<&Vec<String>> = HashSet::new();
+        let missing: Vec<usize> = (0..names.len())
+            .filter(|index| !table.cache.contains_key(&names[*index]))
+            .filter(|index| asked.insert(&names[*index]))
+            .collect();
+        if !missing.is_empty() {
+            table
+                .fetch(connection, &schema, &keys, &names, &missing)
+                .await?;
+        }
+        Ok(names
+            .iter()
+            .map(|name| table.cache.get(name).and_then(|entry| entry.row.clone()))
+            .collect())
+    }
+
+    pub async fn put(
+        &mut self,
+        connection: &mut PgConnection,
+        table: &str,
+        rows: Vec<Vec<Value>>,
+    ) -> Result<(), GuestError> {
+        let table = self.table(connection, table).await?;
+        for row in rows {
+            if row.len() != table.columns.len() {
+                return Err(GuestError::new(
+                    "bad-parameter",
+                    format!(
+                        "table {} has {} columns, the row has {}",
+                        table.name,
+                        table.columns.len(),
+                        row.len()
+                    ),
+                ));
+            }
+            let key: Vec<Value> = table.key.iter().map(|place| row[*place].clone()).collect();
+            let name = table.key_text(&key)?;
+            table.cache.insert(
+                name,
+                Entry {
+                    row: Some(row),
+                    key,
+                    dirty: true,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    pub async fn delete(
+        &mut self,
+        connection: &mut PgConnection,
+        table: &str,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<(), GuestError> {
+        let table = self.table(connection, table).await?;
+        for key in keys {
+            let name = table.key_text(&key)?;
+            table.cache.insert(
+                name,
+                Entry {
+                    row: None,
+                    key,
+                    dirty: true,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the buffer is so full that it should go out before the batch ends.
+    pub fn is_full(&self) -> bool {
+        self.tables
+            .iter()
+            .map(|table| table.cache.len())
+            .sum::<usize>()
+            > MAX_BUFFERED_ROWS
+    }
+
+    /// Writes what is buffered: one DELETE and one upsert a table. What was read stays known.
+    pub async fn flush(&mut self, connection: &mut PgConnection) -> Result<(), GuestError> {
+        for table in &mut self.tables {
+            table.flush(connection, &self.schema).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets everything that was read: a statement of the guest may have changed it.
+    pub fn forget(&mut self) {
+        self.tables.iter_mut().for_each(|table| table.cache.clear());
+    }
+
+    async fn table(
+        &mut self,
+        connection: &mut PgConnection,
+        name: &str,
+    ) -> Result<&mut Table, GuestError> {
+        let place = match self.tables.iter().position(|table| table.name == name) {
+            Some(place) => place,
+            None => {
+                self.tables
+                    .push(Table::load(connection, &self.schema, name).await?);
+                self.tables.len() - 1
+            }
+        };
+        Ok(&mut self.tables[place])
+    }
+}
