@@ -75,7 +75,9 @@ async fn exists(database: &TestDatabase, schema: &str) -> bool {
         .expect("an answer")
 }
 
-async fn fail(store: &Store, id: &str, error: NewLaneError) {
+async fn fail(store: &Store, id: &str, mut error: NewLaneError) {
+    let row = store.subscription(id).await.expect("read").expect("known");
+    error.module = row.module;
     let from = status_of(store, id).await;
     let resume = match from {
         Status::New => Resume::New,

@@ -48,7 +48,7 @@ impl Source {
     }
 }
 
-/// Every text file of the tree. Hidden folders, and those that cargo marks as a cache, are not part of it.
+/// Every text file of the tree. What is hidden, and folders that cargo marks as a cache, are not part of it.
 fn files() -> Vec<Source> {
     let root = repository();
     let mut found = Vec::new();
@@ -56,10 +56,11 @@ fn files() -> Vec<Source> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the repository") {
             let path = entry.expect("an entry of a folder").path();
+            if is_hidden(&path) || path.join("CACHEDIR.TAG").exists() {
+                continue;
+            }
             if path.is_dir() {
-                if !is_hidden(&path) && !path.join("CACHEDIR.TAG").exists() {
-                    folders.push(path);
-                }
+                folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 let path = path.strip_prefix(&root).expect("it was found there");
                 let path = path.display().to_string();
@@ -71,8 +72,8 @@ fn files() -> Vec<Source> {
     found
 }
 
-fn is_hidden(folder: &Path) -> bool {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with('.') && name != ".ci"
 }
 

@@ -164,8 +164,7 @@ async fn check_says_why_a_file_would_be_refused() {
     let missing = directory.path().join("missing.wasm").display().to_string();
     let output = projectionist(None, &["check", &missing]).await;
     text.push_str(&seen(&output));
-    // Where the guests were built differs from one machine to the next.
-    insta::with_settings!({filters => vec![(r"panicked at \S*tests/", "panicked at tests/")]}, {
+    insta::with_settings!({filters => guests::filters()}, {
         insta::assert_snapshot!(steady(&text, directory.path()));
     });
 

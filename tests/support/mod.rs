@@ -1,9 +1,12 @@
-//! What tests share: a server, a database each, the guests, and waiting for a condition.
+//! What tests share: a server, a database each, the guests, directories of modules, hosts, and waiting for a condition.
 
 pub mod cluster;
 pub mod command;
 pub mod database;
 pub mod guests;
+pub mod host;
+pub mod log;
+pub mod modules;
 pub mod process;
 pub mod writer;
 
@@ -12,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use database::TestDatabase;
+pub use host::{InProcess, stepped};
+pub use modules::Modules;
+pub use process::HostProcess;
 pub use writer::Writer;
 
 /// How long a test waits for what should come at once: long, because a busy machine is no failure.

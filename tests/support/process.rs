@@ -3,27 +3,35 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 
-use super::{guests, target_dir};
+use super::{PATIENCE, eventually, guests, target_dir};
 
 /// The real binary, running `run`. Killed when it is dropped.
 pub struct HostProcess {
     child: Child,
-    output: PathBuf,
+    output: NamedTempFile,
 }
 
 impl HostProcess {
     /// Starts a host over a directory of modules.
     pub fn start(url: &str, modules: &Path) -> HostProcess {
-        let output = modules.join(format!("output-{}.log", uuid::Uuid::new_v4().simple()));
-        let file = fs::File::create(&output).expect("a file for the output");
+        HostProcess::start_with(url, modules, &[])
+    }
+
+    /// Starts a host with more arguments.
+    pub fn start_with(url: &str, modules: &Path, arguments: &[&str]) -> HostProcess {
+        let output = NamedTempFile::new().expect("a file for the output");
+        let file = output.reopen().expect("the file again");
         let child = Command::new(env!("CARGO_BIN_EXE_projectionist"))
             .args(["run", "--modules"])
             .arg(modules)
             .args(["--database-url", url, "--cache-dir"])
             .arg(compiled_modules())
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the file again"))
             .stderr(file)
@@ -53,9 +61,32 @@ impl HostProcess {
         self.child.wait().expect("gone").code()
     }
 
+    /// Asks the host to stop, and lets others run until it has; its exit code and all that it printed.
+    pub async fn stopped_within(mut self, limit: Duration) -> (Option<i32>, String) {
+        self.signal(Signal::TERM);
+        let status = eventually(limit, async || {
+            let ended = self.child.try_wait().expect("a child of ours");
+            ended.ok_or_else(|| format!("it runs on:\n{}", self.output()))
+        })
+        .await;
+        (status.code(), self.output())
+    }
+
     /// What the host printed so far.
     pub fn output(&self) -> String {
-        fs::read_to_string(&self.output).unwrap_or_default()
+        fs::read_to_string(self.output.path()).unwrap_or_default()
+    }
+
+    /// Waits until the host has printed these words.
+    pub async fn says(&self, words: &str) {
+        eventually(PATIENCE, async || {
+            let said = self.output();
+            match said.contains(words) {
+                true => Ok(()),
+                false => Err(format!("it did not say {words:?}, but:\n{said}")),
+            }
+        })
+        .await;
     }
 
     fn signal(&self, signal: Signal) {

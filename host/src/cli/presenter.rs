@@ -91,6 +91,12 @@ impl Presenter {
                 "{subscription:<20} reloaded   from {file}, takes over with the next batch"
             ),
             Notice::Refused { file, reason } => println!("{file:<20} refused    {reason}"),
+            Notice::Directory {
+                problem: Some(problem),
+            } => println!("{:<20} {problem}", "modules"),
+            Notice::Directory { problem: None } => {
+                println!("{:<20} the directory is back", "modules")
+            }
             Notice::Status {
                 subscription,
                 status,

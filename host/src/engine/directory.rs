@@ -219,7 +219,17 @@ fn read_settings(path: &Path, digest: Digest, stamp: Option<Stamp>) -> io::Resul
                 refusal: Refusal::BadSettings { reason },
             });
         }
-        Some(_) => Some(fs::read_to_string(path.with_extension("toml"))?),
+        Some(_) => match String::from_utf8(fs::read(path.with_extension("toml"))?) {
+            Ok(text) => Some(text),
+            Err(_) => {
+                let reason =
+                    "its settings file is not UTF-8 text; write it as TOML in UTF-8".to_owned();
+                return Ok(Found::Refused {
+                    digest: Some(digest),
+                    refusal: Refusal::BadSettings { reason },
+                });
+            }
+        },
     };
     Ok(Found::Module {
         digest,

@@ -112,7 +112,7 @@ impl Intake {
         }
         self.register_all().await?;
         if settled == Settled::Yes {
-            self.detach_missing(files).await?;
+            settled = self.detach_missing(files).await?;
         }
         self.publish_files().await?;
         Ok(settled)
@@ -296,7 +296,7 @@ impl Intake {
     }
 
     /// Detaches what the directory held and holds no more, when all evidence says so.
-    async fn detach_missing(&mut self, files: &Files) -> Result<(), Error> {
+    async fn detach_missing(&mut self, files: &Files) -> Result<Settled, Error> {
         let rows = self.shared.store.subscriptions().await?;
         let row_of = |id: &str| rows.iter().find(|row| row.id == id);
         let here: BTreeSet<SubscriberId> = self
@@ -314,7 +314,7 @@ impl Intake {
                 .map(|row| row.descriptor.id.clone());
             self.held.extend(earlier);
         }
-        let attached = rows
+        let attached: BTreeSet<SubscriberId> = rows
             .iter()
             .filter(|row| !matches!(row.status, Status::Detached(_)))
             .map(|row| row.descriptor.id.clone())
@@ -324,20 +324,27 @@ impl Intake {
             None => subscription::Look::Unmarked,
         };
         let elsewhere = self.held_elsewhere(&rows).await?;
+        // What another host detached is not missing here either: an operator may bring it back without its file.
+        self.held
+            .retain(|id| here.contains(id) || attached.contains(id));
+        let mut settled = Settled::Yes;
         for id in missing(&attached, &self.held, &look, &elsewhere) {
-            self.held.remove(&id);
             let Some(row) = row_of(id.as_str()) else {
                 continue;
             };
             let Ok(Next::Status(next)) = row.status.on(Input::GuestMissing, row.run_mode) else {
                 continue;
             };
-            if self
+            if !self
                 .shared
                 .store
                 .change_status(&row.id, row.status, next)
                 .await?
             {
+                // It has another status by now: it is still held here, and looked at again soon.
+                settled = Settled::NotYet;
+            } else {
+                self.held.remove(&id);
                 tracing::info!(
                     subscription = row.id,
                     "{} is detached: its file is gone",
@@ -352,7 +359,7 @@ impl Intake {
         }
         self.held.extend(here);
         self.mark(files);
-        Ok(())
+        Ok(settled)
     }
 
     /// Ids in the directories of other live hosts.
@@ -418,6 +425,9 @@ impl Intake {
             Some(problem) => tracing::warn!("{problem}"),
             None => tracing::info!("the directory of modules is back"),
         }
+        self.shared.notify(Notice::Directory {
+            problem: problem.clone(),
+        });
         self.reported_problem = problem;
     }
 }

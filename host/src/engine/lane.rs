@@ -330,7 +330,10 @@ impl Lane {
             output: failure.output.clone(),
             attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
             retry_context: failure.retry_context.clone(),
-            retry_after_ms: retry_after_ms.and_then(|ms| i64::try_from(ms).ok()),
+            // On the clock that tests move, the failure is as far ahead as the clock.
+            retry_after_ms: retry_after_ms
+                .and_then(|ms| i64::try_from(ms).ok())
+                .map(|ms| ms.saturating_add(self.shared.clock_ahead_ms.load(Ordering::Relaxed))),
         };
         if !self
             .shared

@@ -14,6 +14,8 @@ pub enum Notice {
     Swapped { subscription: String, file: String },
     /// A file was refused; the last good module stays.
     Refused { file: String, reason: String },
+    /// The directory of modules cannot be looked at, or can again. Until it can, nothing changes.
+    Directory { problem: Option<String> },
     /// The status changed by the engine's doing.
     Status {
         subscription: String,

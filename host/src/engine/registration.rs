@@ -123,13 +123,8 @@ async fn swap(
     if !keep_module(shared, found).await? {
         return Ok(Ok(()));
     }
-    // New code is a new chance: an error goes back to where it came from.
-    let status = match (row.status, row.status.on(Input::NewCode, row.run_mode)) {
-        (Status::Error(_), Ok(Next::Status(next))) => Some((row.status, next)),
-        _ => None,
-    };
     let digest = found.module.digest();
-    if !write_swap(shared, found, row, digest, status).await? {
+    if !write_swap(shared, found, row, digest).await? {
         return Ok(Ok(()));
     }
     let file = found.file;
@@ -159,7 +154,7 @@ async fn refresh_settings(
     if let Err(reason) = check_settings(&found.settings, row) {
         return Ok(Err(reason));
     }
-    write_swap(shared, found, row, &row.module, None).await?;
+    write_swap(shared, found, row, &row.module).await?;
     shared.hint_changes();
     Ok(Ok(()))
 }
@@ -169,7 +164,6 @@ async fn write_swap(
     found: &Found<'_>,
     row: &Subscription,
     to: &Digest,
-    status: Option<(Status, Status)>,
 ) -> Result<bool, Error> {
     let swap = Swap {
         id: &row.id,
@@ -177,7 +171,6 @@ async fn write_swap(
         to,
         descriptor: found.module.descriptor(),
         settings: &stored_form(&found.settings),
-        status,
     };
     shared.store.swap_module(&swap).await
 }

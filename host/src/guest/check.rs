@@ -144,11 +144,12 @@ pub(super) fn check_exports(engine: &Engine, component: &Component) -> Result<()
     Ok(())
 }
 
-/// The imports must be among those that the kind may have; a refusal names the first that is not.
+/// The imports must be among those that the kind may have; a refusal names the first that is not. Without a kind, which
+/// only `describe` tells: among those that some kind may have.
 pub(super) fn check_imports(
     engine: &Engine,
     component: &Component,
-    kind: Kind,
+    kind: Option<Kind>,
 ) -> Result<(), Refusal> {
     let ty = component.component_type();
     for (import, _) in ty.imports(engine) {
@@ -157,16 +158,16 @@ pub(super) fn check_imports(
     Ok(())
 }
 
-fn check_import(import: &str, kind: Kind) -> Result<(), Refusal> {
+fn check_import(import: &str, kind: Option<Kind>) -> Result<(), Refusal> {
     let forbidden = |reason| {
-        let kind = crate::store::kind_text(kind);
+        let kind = kind.map_or("guest", crate::store::kind_text);
         Err(Refusal::Forbidden {
             kind,
             import: import.to_owned(),
             reason,
         })
     };
-    if import == APPEND && kind == Kind::Projector {
+    if import == APPEND && kind == Some(Kind::Projector) {
         return forbidden(
             "a projector only folds events into tables; what appends events is a processor",
         );
@@ -176,10 +177,10 @@ fn check_import(import: &str, kind: Kind) -> Result<(), Refusal> {
     }
     if import.starts_with("wasi:http/") {
         return match kind {
-            Kind::Projector => {
+            Some(Kind::Projector) => {
                 forbidden("a projector must give the same read model at every rebuild")
             }
-            Kind::Processor => {
+            Some(Kind::Processor) | None => {
                 forbidden("outbound HTTP is not offered by this version of the host")
             }
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use subscription::{Descriptor, Kind};
+use subscription::Descriptor;
 use wasmtime::component::{Component, InstancePre};
 
 use super::check::{Refusal, check_exports, check_header, check_imports};
@@ -45,7 +45,7 @@ impl Module {
         check_exports(runtime.engine(), &component)?;
         check_forbidden_everywhere(runtime, &component)?;
         let descriptor = describe(runtime, &component).await?;
-        check_imports(runtime.engine(), &component, descriptor.kind)?;
+        check_imports(runtime.engine(), &component, Some(descriptor.kind))?;
         let instance = runtime
             .linker(descriptor.kind)
             .instantiate_pre(&component)
@@ -127,5 +127,5 @@ pub fn check_size(bytes: u64) -> Result<(), Refusal> {
 
 /// Before `describe` has told the kind: what no kind may import is refused by its name, not by a failing `describe`.
 fn check_forbidden_everywhere(runtime: &Runtime, component: &Component) -> Result<(), Refusal> {
-    check_imports(runtime.engine(), component, Kind::Processor)
+    check_imports(runtime.engine(), component, None)
 }

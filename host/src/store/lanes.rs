@@ -72,8 +72,8 @@ impl Store {
         rows.iter().map(read_lane).collect()
     }
 
-    /// Records the failure of a lane together with the status that follows from it. `false`: an operator was faster,
-    /// nothing is written and his status stands.
+    /// Records the failure of a lane together with the status that follows from it. `false`: an operator or new code was
+    /// faster, and nothing is written.
     pub async fn record_failure(
         &self,
         key: &LaneKey,
@@ -89,6 +89,15 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
         if !change_status(&mut transaction, &key.subscription, from, to).await? {
+            return Ok(false);
+        }
+        // The row is locked by now: a failure of code that has been replaced must not stop the new code.
+        let newest: bool = sqlx::query_scalar(include_str!("sql/is_newest_module.sql"))
+            .bind(&key.subscription)
+            .bind(error.module.as_slice())
+            .fetch_one(&mut *transaction)
+            .await?;
+        if !newest {
             return Ok(false);
         }
         sqlx::query(include_str!("sql/record_error.sql"))

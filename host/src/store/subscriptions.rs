@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
-use subscription::{Descriptor, Kind, RunMode, Status};
+use subscription::{Descriptor, Input, Kind, Next, RunMode, Status};
 use time::OffsetDateTime;
 
 use super::{Error, Store, quote};
@@ -51,8 +51,6 @@ pub struct Swap<'a> {
     pub to: &'a Digest,
     pub descriptor: &'a Descriptor,
     pub settings: &'a serde_json::Value,
-    /// From and to, where other code changes the status.
-    pub status: Option<(Status, Status)>,
 }
 
 /// The text of a run mode in the table.
@@ -155,8 +153,8 @@ impl Store {
         Ok(changed)
     }
 
-    /// Same id, other bytes or settings: takes them over, with the status that follows. New code resets the retry
-    /// counter. `false`: the row was not as `swap` believes, look again.
+    /// Same id, other bytes or settings: takes them over. New code is a new chance: it resets the retry counter, and an
+    /// error goes back to where it came from. `false`: the row had other bytes, look again.
     pub async fn swap_module(&self, swap: &Swap<'_>) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
         let swapped = sqlx::query(include_str!("sql/swap_module.sql"))
@@ -165,23 +163,24 @@ impl Store {
             .bind(swap.to.as_slice())
             .bind(sqlx::types::Json(swap.descriptor))
             .bind(sqlx::types::Json(swap.settings))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected()
-            > 0;
-        if !swapped {
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = swapped else {
             return Ok(false);
-        }
-        if let Some((from, to)) = swap.status
-            && !change_status(&mut transaction, swap.id, from, to).await?
-        {
-            return Ok(false);
-        }
+        };
         if swap.from != swap.to {
             sqlx::query(include_str!("sql/reset_error.sql"))
                 .bind(swap.id)
                 .execute(&mut *transaction)
                 .await?;
+            // The status under the row's lock, not as somebody read it before: an error that was recorded a moment ago
+            // would stay without its retry.
+            let status = read_status(&row, swap.id)?;
+            if let Ok(Next::Status(next)) = status.on(Input::NewCode, swap.descriptor.run_mode)
+                && next != status
+            {
+                change_status(&mut transaction, swap.id, status, next).await?;
+            }
         }
         notify_control(&mut transaction).await?;
         transaction.commit().await?;
