@@ -18,3 +18,4 @@ mod statements;
 mod support;
 mod tidy;
 mod verbs;
+mod waiting;

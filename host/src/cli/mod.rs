@@ -19,6 +19,7 @@ mod sample;
 mod skip;
 mod status;
 mod status_text;
+mod wait;
 mod words;
 
 use std::ffi::OsString;
@@ -65,6 +66,7 @@ enum Verb {
     Skipped(skip::SkippedArguments),
     Remove(removal::RemoveArguments),
     Teardown(removal::TeardownArguments),
+    Wait(wait::Arguments),
     Append(append::Arguments),
     Import(import::Arguments),
     Events(events::Arguments),
@@ -123,6 +125,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Skipped(arguments) => skip::skipped(arguments, database).await,
         Verb::Remove(arguments) => removal::remove(arguments, database).await,
         Verb::Teardown(arguments) => removal::teardown(arguments, database).await,
+        Verb::Wait(arguments) => wait::run(arguments, database).await,
         Verb::Append(arguments) => append::run(arguments, database).await,
         Verb::Import(arguments) => import::run(arguments, database).await,
         Verb::Events(arguments) => events::run(arguments, database).await,
