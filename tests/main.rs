@@ -2,6 +2,7 @@
 
 mod append;
 mod bell;
+mod by_hand;
 mod command_line;
 mod embedded;
 mod horizon;

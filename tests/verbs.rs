@@ -37,6 +37,8 @@ fn the_help_of_operators_verbs_reads_so() {
     let verbs = [
         "check",
         "status",
+        "setup",
+        "boot",
         "pause",
         "reactivate",
         "retry",

@@ -17,6 +17,7 @@ pub use check::{CheckReport, GuestReport, RefusalReport, check};
 pub use error::Error;
 pub use intent::{pause, reactivate, retry};
 pub use removal::{OnFailure, Removable, Removal, removable};
+pub use selection::matching;
 pub use skip::{SkippedReport, WholeEvent, skip, skipped, skipped_event};
 pub use status::{StatusReport, status};
 pub use wait::{Goal, WaitOutcome, WaitReport, Waited, Whom, wait};

@@ -19,6 +19,7 @@ mod sample;
 mod skip;
 mod status;
 mod status_text;
+mod steps;
 mod wait;
 mod words;
 
@@ -59,6 +60,8 @@ enum Verb {
     Run(run::Arguments),
     Check(check::Arguments),
     Status(status::Arguments),
+    Setup(steps::SetupArguments),
+    Boot(steps::BootArguments),
     Pause(intent::PauseArguments),
     Reactivate(intent::ReactivateArguments),
     Retry(intent::RetryArguments),
@@ -118,6 +121,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Run(arguments) => run::run(arguments, database).await,
         Verb::Check(arguments) => check::run(arguments).await,
         Verb::Status(arguments) => status::run(arguments, database).await,
+        Verb::Setup(arguments) => steps::setup(arguments, database).await,
+        Verb::Boot(arguments) => steps::boot(arguments, database).await,
         Verb::Pause(arguments) => intent::pause(arguments, database).await,
         Verb::Reactivate(arguments) => intent::reactivate(arguments, database).await,
         Verb::Retry(arguments) => intent::retry(arguments, database).await,
