@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Catch up with everything that is there and leave. Exit code 1 if a subscription is in error then.
     #[arg(long)]
     pub once: bool,
+    /// With --once: at most so many events for each subscription; the next run goes on behind them.
+    #[arg(long, value_name = "N", requires = "once", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
     /// When the event log is empty, fill it with made-up loan applications first.
     #[arg(long)]
     pub sample: bool,
@@ -113,7 +116,16 @@ async fn prepare(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Host>
             written.imported
         );
     }
+<<<<<<< HEAD
     Ok(Host::start(opened.store.clone(), options(arguments, opened)?).await?)
+=======
+    let host = Host::start(opened.store.clone(), options(arguments, opened)?).await?;
+    if arguments.once {
+        once(host, arguments.limit, opened).await
+    } else {
+        serve(host, arguments, opened).await
+    }
+>>>>>>> h9
 }
 
 fn check_modules(arguments: &Arguments) -> anyhow::Result<()> {
@@ -179,12 +191,19 @@ async fn serve(
     Ok(ended.context("the host broke; this is a bug")??)
 }
 
-async fn once(mut host: Host, opened: &Opened) -> anyhow::Result<()> {
-    let done = host.once().await?;
-    println!(
-        "caught up: {} events handled, everything up to position {} is done",
-        done.events, done.horizon
-    );
+async fn once(mut host: Host, limit: Option<u32>, opened: &Opened) -> anyhow::Result<()> {
+    let done = host.once_at_most(limit).await?;
+    match done.limited.as_slice() {
+        [] => println!(
+            "caught up: {} events handled, everything up to position {} is done",
+            done.events, done.horizon
+        ),
+        limited => println!(
+            "{} events handled; there may be more for {}, which had as many as --limit allows",
+            done.events,
+            limited.join(", ")
+        ),
+    }
     let failing: Vec<String> = opened
         .store
         .lanes(None)
