@@ -100,7 +100,9 @@ async fn run_on(
     };
     if arguments.once {
         // Given up in the middle, open batches are rolled back.
-        let done = stop.run_until_cancelled(once(host?, opened)).await;
+        let done = stop
+            .run_until_cancelled(once(host?, arguments.limit, opened))
+            .await;
         return done.unwrap_or(Ok(()));
     }
     serve(host?, arguments, opened, stop).await
@@ -116,16 +118,7 @@ async fn prepare(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Host>
             written.imported
         );
     }
-<<<<<<< HEAD
     Ok(Host::start(opened.store.clone(), options(arguments, opened)?).await?)
-=======
-    let host = Host::start(opened.store.clone(), options(arguments, opened)?).await?;
-    if arguments.once {
-        once(host, arguments.limit, opened).await
-    } else {
-        serve(host, arguments, opened).await
-    }
->>>>>>> h9
 }
 
 fn check_modules(arguments: &Arguments) -> anyhow::Result<()> {
