@@ -88,7 +88,7 @@ impl Iterator for Events {
         let owner = self.pick(&OWNERS);
         let (roll, amount) = (self.below(1_000), self.below(100_000) + 1);
         // Some accounts have to stay open, or a long log would find none.
-        let may_close = number % 4 != 0;
+        let may_close = !number.is_multiple_of(4);
         let account = &mut self.accounts[number];
         account.version += 1;
         let (event_type, data) = if account.version == 1 {
