@@ -2,6 +2,7 @@
 
 mod append;
 mod bell;
+mod by_hand;
 mod command_line;
 mod embedded;
 mod failures;
@@ -21,3 +22,4 @@ mod statements;
 mod support;
 mod tidy;
 mod verbs;
+mod waiting;

@@ -37,6 +37,8 @@ fn the_help_of_operators_verbs_reads_so() {
     let verbs = [
         "check",
         "status",
+        "setup",
+        "boot",
         "pause",
         "reactivate",
         "retry",
@@ -46,6 +48,7 @@ fn the_help_of_operators_verbs_reads_so() {
         "skipped show",
         "remove",
         "teardown",
+        "wait",
     ];
     let helps: Vec<String> = verbs.map(|verb| cli::help_of(Some(verb))).to_vec();
     insta::assert_snapshot!(helps.join("\n--------\n"));

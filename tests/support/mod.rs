@@ -8,6 +8,7 @@ pub mod host;
 pub mod log;
 pub mod modules;
 pub mod process;
+pub mod rows;
 pub mod writer;
 
 use std::fmt::Display;

@@ -17,6 +17,8 @@ pub enum Error {
     },
     #[error("none of the subscriptions with these ids is in one of these groups")]
     NothingMatches,
+    #[error("there are no subscriptions to wait for")]
+    NobodyToWaitFor,
     #[error("no engine for guests could be made on this machine")]
     Runtime {
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -48,6 +50,10 @@ impl Error {
             Error::UnknownGroups { known, .. } => Some(format!("the groups are {}", listed(known))),
             Error::NothingMatches => Some(
                 "ids and groups given together mean subscriptions that fit both; give one of them alone"
+                    .to_owned(),
+            ),
+            Error::NobodyToWaitFor => Some(
+                "`projectionist status` lists them; a host registers those of its directory when it starts"
                     .to_owned(),
             ),
             _ => None,

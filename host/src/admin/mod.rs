@@ -10,11 +10,14 @@ pub mod sample;
 mod selection;
 mod skip;
 pub mod status;
+mod wait;
 
 pub use change::{Change, Done, TeardownFailure};
 pub use check::{CheckReport, GuestReport, RefusalReport, check};
 pub use error::Error;
 pub use intent::{pause, reactivate, retry};
 pub use removal::{OnFailure, Removable, Removal, removable};
+pub use selection::matching;
 pub use skip::{SkippedReport, WholeEvent, skip, skipped, skipped_event};
 pub use status::{StatusReport, status};
+pub use wait::{Goal, WaitOutcome, WaitReport, Waited, Whom, wait};

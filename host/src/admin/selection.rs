@@ -21,6 +21,12 @@ pub(super) async fn select(store: &Store, criteria: &Criteria) -> Result<Vec<Sub
     Ok(known)
 }
 
+/// The ids of those that are meant, for verbs that are not rows alone.
+pub async fn matching(store: &Store, criteria: &Criteria) -> Result<Vec<String>, Error> {
+    let found = select(store, criteria).await?;
+    Ok(found.into_iter().map(|found| found.id).collect())
+}
+
 /// Whether the tables are there at all is first found out here.
 fn sorted(error: store::Error) -> store::Error {
     match error {

@@ -1,13 +1,17 @@
 //! `projectionist append`.
 
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::criteria::explain;
 use super::database::{self, DatabaseArguments};
 use super::output::{self, Exit, OutputArguments, Refusal};
+use super::wait;
+use crate::admin::{self, Goal, Whom};
 use crate::store::{self, Appended, EventLine, ExpectedVersion, NewEvent, Store, check_stream};
 
 /// Events of one call, all in one transaction, at most. More of them are an import.
@@ -26,6 +30,7 @@ const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
 Examples:
   projectionist append --stream account-17 --type AccountOpened --expected-version 0
   projectionist append --stream account-17 --type MoneyDeposited --data '{\"amount\": 50}' --tag vip
+  projectionist append --stream account-17 --type MoneyDeposited --data '{\"amount\": 50}' --wait
   echo '{\"stream\": \"account-17\", \"type\": \"AccountClosed\"}' | projectionist append -")]
 pub struct Arguments {
     /// - reads lines of JSON from standard input.
@@ -59,6 +64,12 @@ pub struct Arguments {
     /// Append only if the stream is at this version; 0: only if there is no such stream.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     expected_version: Option<i64>,
+    /// Come back only when the guests that are marked strong have handled the events. They are appended in any case.
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait for them.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = wait::seconds, requires = "wait")]
+    wait_timeout: f64,
     #[command(flatten)]
     output: OutputArguments,
 }
@@ -71,6 +82,7 @@ struct Call {
 
 pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::Result<()> {
     let output = arguments.output;
+    let wait_seconds = arguments.wait.then_some(arguments.wait_timeout);
     let expected = match arguments.expected_version {
         None => ExpectedVersion::Any,
         Some(0) => ExpectedVersion::NoStream,
@@ -88,12 +100,29 @@ pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::
     }
 
     let opened = database::open(database).await?;
-    let outcome = append_all(&opened.store, &calls, expected).await;
+    let mut outcome = append_all(&opened.store, &calls, expected).await;
     if let Ok(appended) = &outcome {
         print(&calls, appended, output)?;
+        if let Some(seconds) = wait_seconds
+            && let Err(late) = wait_for(&opened.store, appended, seconds).await
+        {
+            outcome = Err(late);
+        }
     }
     opened.close().await?;
     outcome.map(drop)
+}
+
+/// Until the guests that writers wait for are as far as the last of these events.
+async fn wait_for(store: &Store, appended: &[Appended], seconds: f64) -> anyhow::Result<()> {
+    let last = appended.iter().map(|event| event.position).max();
+    let Some(last) = last else {
+        return Ok(());
+    };
+    let timeout = Duration::from_secs_f64(seconds);
+    let report = admin::wait(store, &Whom::Strong, Goal::Position(last), timeout).await;
+    wait::judge(&report.map_err(explain)?, seconds, "--wait-timeout")
+        .context("the events are appended, but not everybody who is waited for has handled them")
 }
 
 /// All calls in one transaction.

@@ -19,6 +19,8 @@ mod sample;
 mod skip;
 mod status;
 mod status_text;
+mod steps;
+mod wait;
 mod words;
 
 use std::ffi::OsString;
@@ -58,6 +60,8 @@ enum Verb {
     Run(run::Arguments),
     Check(check::Arguments),
     Status(status::Arguments),
+    Setup(steps::SetupArguments),
+    Boot(steps::BootArguments),
     Pause(intent::PauseArguments),
     Reactivate(intent::ReactivateArguments),
     Retry(intent::RetryArguments),
@@ -65,6 +69,7 @@ enum Verb {
     Skipped(skip::SkippedArguments),
     Remove(removal::RemoveArguments),
     Teardown(removal::TeardownArguments),
+    Wait(wait::Arguments),
     Append(append::Arguments),
     Import(import::Arguments),
     Events(events::Arguments),
@@ -116,6 +121,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Run(arguments) => run::run(arguments, database).await,
         Verb::Check(arguments) => check::run(arguments).await,
         Verb::Status(arguments) => status::run(arguments, database).await,
+        Verb::Setup(arguments) => steps::setup(arguments, database).await,
+        Verb::Boot(arguments) => steps::boot(arguments, database).await,
         Verb::Pause(arguments) => intent::pause(arguments, database).await,
         Verb::Reactivate(arguments) => intent::reactivate(arguments, database).await,
         Verb::Retry(arguments) => intent::retry(arguments, database).await,
@@ -123,6 +130,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Skipped(arguments) => skip::skipped(arguments, database).await,
         Verb::Remove(arguments) => removal::remove(arguments, database).await,
         Verb::Teardown(arguments) => removal::teardown(arguments, database).await,
+        Verb::Wait(arguments) => wait::run(arguments, database).await,
         Verb::Append(arguments) => append::run(arguments, database).await,
         Verb::Import(arguments) => import::run(arguments, database).await,
         Verb::Events(arguments) => events::run(arguments, database).await,

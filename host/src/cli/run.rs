@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Catch up with everything that is there and leave. Exit code 1 if a subscription is in error then.
     #[arg(long)]
     pub once: bool,
+    /// With --once: at most so many events for each subscription; the next run goes on behind them.
+    #[arg(long, value_name = "N", requires = "once", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
     /// When the event log is empty, fill it with made-up loan applications first.
     #[arg(long)]
     pub sample: bool,
@@ -97,7 +100,9 @@ async fn run_on(
     };
     if arguments.once {
         // Given up in the middle, open batches are rolled back.
-        let done = stop.run_until_cancelled(once(host?, opened)).await;
+        let done = stop
+            .run_until_cancelled(once(host?, arguments.limit, opened))
+            .await;
         return done.unwrap_or(Ok(()));
     }
     serve(host?, arguments, opened, stop).await
@@ -179,12 +184,19 @@ async fn serve(
     Ok(ended.context("the host broke; this is a bug")??)
 }
 
-async fn once(mut host: Host, opened: &Opened) -> anyhow::Result<()> {
-    let done = host.once().await?;
-    println!(
-        "caught up: {} events handled, everything up to position {} is done",
-        done.events, done.horizon
-    );
+async fn once(mut host: Host, limit: Option<u32>, opened: &Opened) -> anyhow::Result<()> {
+    let done = host.once_at_most(limit).await?;
+    match done.limited.as_slice() {
+        [] => println!(
+            "caught up: {} events handled, everything up to position {} is done",
+            done.events, done.horizon
+        ),
+        limited => println!(
+            "{} events handled; there may be more for {}, which had as many as --limit allows",
+            done.events,
+            limited.join(", ")
+        ),
+    }
     let failing: Vec<String> = opened
         .store
         .lanes(None)

@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::catalog::Catalog;
 use super::follower::Follower;
 use super::intake::{Intake, Settled};
-use super::lane::{Lane, Step};
 use super::notice::Notice;
 use super::shared::Shared;
 use super::watch::FileHints;
@@ -83,21 +82,12 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// What `run --once` came to.
-#[derive(Clone, Debug, Default)]
-pub struct CaughtUp {
-    /// Where everything stands now.
-    pub horizon: i64,
-    /// Events handed to guests.
-    pub events: usize,
-}
-
 /// An engine with its directory. It can be stepped, or run until it is told to stop.
 pub struct Host {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     intake: Intake,
     options: Options,
-    follower: Follower,
+    pub(super) follower: Follower,
 }
 
 impl Host {
@@ -147,35 +137,6 @@ impl Host {
             tokio::time::sleep(STABLE_AFTER).await;
         }
         Ok(())
-    }
-
-    /// Catches up with everything that is there, events appended meanwhile included, and comes back.
-    pub async fn once(&mut self) -> Result<CaughtUp, Error> {
-        let result = self.catch_up().await;
-        self.leave().await;
-        result
-    }
-
-    async fn catch_up(&mut self) -> Result<CaughtUp, Error> {
-        self.scan().await?;
-        let mut notices = self.notices();
-        let mut done = CaughtUp::default();
-        loop {
-            let horizon = self.follower.look().await?;
-            let mut worked = false;
-            for lane in self.shared.store.lanes(None).await? {
-                worked |= step_until_idle(&self.shared, lane.key).await?;
-            }
-            while let Ok(notice) = notices.try_recv() {
-                if let Notice::Committed { events, .. } = notice {
-                    done.events += events;
-                }
-            }
-            if !worked && self.follower.look().await? == horizon {
-                done.horizon = horizon;
-                return Ok(done);
-            }
-        }
     }
 
     /// Runs until `stop` is cancelled; then open batches end, one way or the other, within the drain limit.
@@ -244,25 +205,9 @@ impl Host {
             .map_err(Error::from)
     }
 
-    async fn leave(&self) {
+    pub(super) async fn leave(&self) {
         if let Err(error) = self.shared.store.delete_host(self.shared.host).await {
             tracing::debug!("the host could not say that it leaves: {error}");
-        }
-    }
-}
-
-/// Does all that a lane has to do now. Whether there was anything.
-async fn step_until_idle(shared: &Arc<Shared>, key: LaneKey) -> Result<bool, Error> {
-    let mut lane = Lane::new(Arc::clone(shared), key);
-    let mut worked = false;
-    loop {
-        match lane.step().await? {
-            Step::Worked => worked = true,
-            Step::Idle | Step::Gone => return Ok(worked),
-            // An error whose retry is not due stays for the next run.
-            Step::Wait { .. } => return Ok(worked),
-            // The other host does the work; what it leaves is done here.
-            Step::Taken { retry_ms } => tokio::time::sleep(Duration::from_millis(retry_ms)).await,
         }
     }
 }

@@ -51,6 +51,10 @@ pub(super) struct Lane {
     /// The failure whose event is found once what precedes it is committed.
     blamed: Option<Blame>,
     unavailable_in_a_row: u32,
+    /// Events that guests were handed in batches that were committed.
+    handled: usize,
+    /// Events that may still be handled, for an operator who wants no more.
+    left: Option<u32>,
 }
 
 struct Blame {
@@ -70,7 +74,27 @@ impl Lane {
             ahead: None,
             blamed: None,
             unavailable_in_a_row: 0,
+            handled: 0,
+            left: None,
         }
+    }
+
+    /// Handles no more than so many events.
+    pub fn at_most(self, events: Option<u32>) -> Lane {
+        Lane {
+            left: events,
+            ..self
+        }
+    }
+
+    /// How many events were handled.
+    pub fn handled(&self) -> usize {
+        self.handled
+    }
+
+    /// How many more may be; `None`: as many as there are.
+    pub fn left(&self) -> Option<u32> {
+        self.left
     }
 
     pub fn key(&self) -> &LaneKey {
@@ -97,7 +121,7 @@ impl Lane {
         match known.status.duty() {
             Duty::Rest => Ok(Step::Idle),
             Duty::AwaitRetry => self.await_retry(&known).await,
-            Duty::SetUp => self.set_up(&known).await,
+            Duty::SetUp => self.set_up(&known, Input::SetUp).await,
             Duty::Process => self.process(&known).await,
         }
     }
@@ -122,10 +146,11 @@ impl Lane {
         Ok(Step::Worked)
     }
 
-    async fn set_up(&mut self, known: &Subscription) -> Result<Step, Error> {
+    /// Sets a New subscription up, with the input that says where it goes from there.
+    pub async fn set_up(&mut self, known: &Subscription, input: Input) -> Result<Step, Error> {
         let done = {
             let _permit = self.shared.permits.acquire().await;
-            setup::run(&self.shared, known, &self.key).await?
+            setup::run(&self.shared, known, &self.key, input).await?
         };
         match done {
             setup::Done::SetUp { status } => {
@@ -164,9 +189,13 @@ impl Lane {
         {
             return Ok(Step::Idle);
         }
+        if self.left == Some(0) {
+            return Ok(Step::Idle);
+        }
+        let searched = self.isolation.and_then(Isolation::events);
         let portion = Portion {
             horizon,
-            events_max: self.isolation.and_then(Isolation::events),
+            events_max: searched.into_iter().chain(self.left).min(),
         };
         let began = Instant::now();
         let done = {
@@ -179,6 +208,7 @@ impl Lane {
                 position,
                 status,
             } => {
+                self.count(events);
                 self.shared.notify(Notice::Committed {
                     subscription: known.id.clone(),
                     events,
@@ -203,6 +233,12 @@ impl Lane {
             }
             batch::Done::Failed(failed) => self.failed(known, *failed).await,
         }
+    }
+
+    fn count(&mut self, events: usize) {
+        self.handled += events;
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        self.left = self.left.map(|left| left.saturating_sub(events));
     }
 
     async fn committed(

@@ -16,9 +16,11 @@ mod notice;
 mod registration;
 mod setup;
 mod shared;
+mod stepped;
 mod watch;
 mod worker;
 
 pub use directory::{MARKER, MAX_MODULES};
-pub use host::{CaughtUp, Error, Host, Options, Watch};
+pub use host::{Error, Host, Options, Watch};
 pub use notice::Notice;
+pub use stepped::{CaughtUp, Manner, Outcome, StartAt, Stepped};

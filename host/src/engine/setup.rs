@@ -19,10 +19,12 @@ pub(super) enum Done {
     Failed(Box<FailedBatch>),
 }
 
+/// `input`: whether it boots after that or follows at once.
 pub(super) async fn run(
     shared: &Arc<Shared>,
     known: &Subscription,
     key: &LaneKey,
+    input: Input,
 ) -> Result<Done, Error> {
     let batch = match Batch::open(&shared.store, key, Grant::Define, Durability::Durable).await? {
         Opening::Opened(batch) => batch,
@@ -59,7 +61,7 @@ pub(super) async fn run(
             error.message,
         ));
     }
-    let Ok(Next::Status(next)) = state.status.on(Input::SetUp, known.run_mode) else {
+    let Ok(Next::Status(next)) = state.status.on(input, known.run_mode) else {
         return Ok(Done::Stale);
     };
     match batch

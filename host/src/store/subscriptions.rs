@@ -124,6 +124,31 @@ impl Store {
         Ok(true)
     }
 
+    /// Chooses where a New subscription begins, exclusive. `false`: it is not New any more, or gone. Waits for a setup that
+    /// is under way.
+    pub async fn change_start(&self, id: &str, position: i64) -> Result<bool, Error> {
+        let mut transaction = self.pool().begin().await?;
+        sqlx::query(include_str!("sql/lock_lanes.sql"))
+            .bind(id)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let changed = sqlx::query(include_str!("sql/change_start.sql"))
+            .bind(id)
+            .bind(position)
+            .execute(&mut *transaction)
+            .await?;
+        if changed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query(include_str!("sql/move_checkpoints.sql"))
+            .bind(id)
+            .bind(position)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// Compare-and-set of a status. `false`: the row was not in `from` any more, look again.
     pub async fn change_status(&self, id: &str, from: Status, to: Status) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;

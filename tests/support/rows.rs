@@ -1,0 +1,68 @@
+//! Subscriptions as rows alone, whose module nobody runs: for what only reads and writes rows.
+
+use projectionist::store::{LaneKey, NewLaneError, NewSubscription, Store};
+use sha2::{Digest as _, Sha256};
+use subscription::{Descriptor, ErrorClass, Input, Kind, Next, Status, SubscriberId};
+
+/// A projector's descriptor with nothing but its id.
+pub fn projector(id: &str) -> Descriptor {
+    let id = SubscriberId::parse(id, Kind::Projector).expect("an id");
+    Descriptor::new(id, Kind::Projector)
+}
+
+/// Registers a subscription and brings it into a status.
+pub async fn register(store: &Store, descriptor: Descriptor, status: Status) {
+    let bytes = b"no module at all";
+    let (module, id) = (Sha256::digest(bytes).into(), descriptor.id.to_string());
+    let kept = store.keep_module(&module, bytes, &descriptor).await;
+    kept.expect("kept the module");
+    let new = NewSubscription {
+        descriptor,
+        settings: serde_json::json!({}),
+        module,
+        start_position: 0,
+    };
+    assert!(store.register(&new).await.expect("registered"));
+    if status != Status::New {
+        let changed = store.change_status(&id, Status::New, status).await;
+        assert!(changed.expect("changed"));
+    }
+}
+
+/// Lets a subscription fail at an event.
+pub async fn fail(store: &Store, id: &str, position: i64) {
+    let row = store.subscription(id).await.expect("an answer");
+    let row = row.expect("it is there");
+    let Ok(Next::Status(next)) = row.status.on(Input::Failed, row.run_mode) else {
+        panic!("a subscription that is {} cannot fail", row.status)
+    };
+    let error = NewLaneError {
+        class: ErrorClass::Trap,
+        message: "the guest panicked".to_owned(),
+        position: Some(position),
+        event_type: Some("Poison".to_owned()),
+        module: row.module,
+        backtrace: None,
+        output: None,
+        attempts: 1,
+        retry_context: None,
+        retry_after_ms: None,
+    };
+    let key = LaneKey {
+        subscription: id.to_owned(),
+        lane: 0,
+    };
+    let recorded = store.record_failure(&key, row.status, next, &error).await;
+    assert!(recorded.expect("recorded"));
+}
+
+/// Moves a checkpoint, as a batch would.
+pub async fn move_to(store: &Store, id: &str, position: i64) {
+    let moved =
+        sqlx::query("UPDATE projectionist.checkpoints SET position = $2 WHERE subscription = $1")
+            .bind(id)
+            .bind(position)
+            .execute(store.pool())
+            .await;
+    assert_eq!(moved.expect("moved").rows_affected(), 1);
+}
