@@ -293,7 +293,7 @@ async fn a_guest_that_does_not_come_back_is_ended_at_its_deadline() {
     insta::assert_snapshot!(error.message, @"the guest did not return within 200 ms, its limit for handle (handle-timeout-ms under [limits] in the file beside the module)");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_does_not_come_back_delays_nobody_else() {
     let (database, modules) = (
         TestDatabase::new().await,

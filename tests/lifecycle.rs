@@ -49,7 +49,7 @@ async fn told_to_stop_under_load_it_leaves_in_time_and_loses_nothing() {
     database.until_all_seen_once("records_1").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_does_not_end_in_time_is_rolled_back() {
     let (database, modules) = (TestDatabase::new().await, Modules::with(&["slow"]));
     modules.put_bytes(
@@ -73,7 +73,7 @@ async fn a_batch_that_does_not_end_in_time_is_rolled_back() {
     assert_eq!(rows, [0; 0]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pause_ends_the_open_batch_and_lasts() {
     let (database, modules) = (TestDatabase::new().await, Modules::with(&["slow"]));
     modules.put_bytes(

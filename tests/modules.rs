@@ -187,7 +187,7 @@ async fn a_bad_file_never_displaces_the_last_good_module() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_never_says_what_it_is_delays_nobody() {
     let (database, modules) = (TestDatabase::new().await, Modules::with(&["records"]));
     let _host = InProcess::start(&database, &modules).await;

@@ -282,10 +282,11 @@ async fn what_an_operator_brought_back_without_its_file_no_host_detaches_again()
     let _one = InProcess::start_with(&database, &modules, rescanning).await;
     let _other = InProcess::start_with(&database, &modules, rescanning).await;
     both_have(&database, "records.wasm").await;
+    database.until_status("records_1", "Active").await;
     modules.remove("records.wasm");
+    database.until_status("records_1", "Detached(Active)").await;
     modules.put("counts.wasm", "counts_rows");
     both_have(&database, "counts.wasm").await;
-    database.until_status("records_1", "Detached(Active)").await;
 
     reactivate(&database, "records_1").await;
 
