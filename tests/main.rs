@@ -14,6 +14,7 @@ mod modules;
 mod operators;
 mod reading;
 mod reload;
+mod rewinding;
 mod skipping;
 mod statements;
 mod support;
