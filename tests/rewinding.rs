@@ -5,9 +5,9 @@ use subscription::{Descriptor, Kind, Resume, Status, SubscriberId};
 use tempfile::TempDir;
 
 use crate::support::command::{shown, typed};
-use crate::support::process::modules;
+use crate::support::process::{HostProcess, modules};
 use crate::support::rows::{move_to, projector, register};
-use crate::support::{TestDatabase, guests};
+use crate::support::{PATIENCE, TestDatabase, eventually, guests};
 
 const ID: &str = "records_1";
 
@@ -132,4 +132,20 @@ async fn what_cannot_be_rewound_is_left_as_it_is() {
         (Status::Booting, 3, 2),
         "{meant}"
     );
+}
+
+#[tokio::test]
+async fn a_running_host_builds_what_was_rewound() {
+    let (database, modules) = caught_up().await;
+    let host = HostProcess::start(database.url(), modules.path());
+    let words = ["rewind", "--id", ID, "--to", "0", "--yes"];
+    let text = typed(&database, &modules, &words).await;
+    assert!(text.ends_with("exit 0\n"), "{text}");
+    eventually(PATIENCE, async || match stands(&database, ID).await {
+        (Status::Active, 3, 2) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    assert_eq!(rows(&database).await, [(1, 1), (2, 2), (3, 3)]);
+    assert_eq!(host.terminate(), Some(0));
 }

@@ -113,7 +113,7 @@ async fn host(common: &Common, modules: Option<PathBuf>, opened: &Opened) -> any
 async fn ids(common: &Common, opened: &Opened) -> anyhow::Result<Vec<String>> {
     let criteria = Criteria::from(&common.criteria);
     let found = admin::matching(&opened.store, &criteria).await;
-    Ok(found.map_err(explain)?)
+    found.map_err(explain)
 }
 
 /// In the words of all verbs. `wanted` is the status that the verb is for.
