@@ -6,12 +6,9 @@ use std::time::Duration;
 
 use projectionist::admin;
 use projectionist::engine::{MARKER, Notice, Options, Watch};
-use subscription::Criteria;
 
-use crate::support::log::codes;
-use crate::support::{
-    HostProcess, InProcess, Modules, PATIENCE, TestDatabase, eventually, stepped,
-};
+use crate::support::log::{codes, only};
+use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually, stepped};
 
 /// Often enough that no test waits for it.
 const SHORT_RESCAN: Duration = Duration::from_millis(50);
@@ -35,11 +32,7 @@ fn hinted(options: Options) -> Options {
 }
 
 async fn reactivate(database: &TestDatabase, id: &str) {
-    let criteria = Criteria {
-        ids: vec![id.to_owned()],
-        ..Criteria::default()
-    };
-    let changes = admin::reactivate(&database.store(), &criteria)
+    let changes = admin::reactivate(&database.store(), &only(id))
         .await
         .expect("reactivated");
     assert_eq!(changes[0].result, admin::Done::Done, "{changes:?}");
@@ -182,10 +175,29 @@ async fn what_went_while_no_host_ran_is_detached_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_file_that_broke_still_holds_its_subscription_after_a_restart() {
+    let (database, modules) = (TestDatabase::new().await, Modules::with(&["records"]));
+    let mut host = stepped(&database, &modules).await;
+    host.once().await.expect("caught up");
+    drop(host);
+    modules.put_bytes("records.wasm", b"half a module");
+    database.append_ticks(3).await;
+
+    let mut host = stepped(&database, &modules).await;
+    host.once().await.expect("caught up");
+
+    database.until_all_seen_once("records_1").await;
+    assert_eq!(database.status("records_1").await, "Active");
+    modules.remove("records.wasm");
+    host.once().await.expect("caught up");
+    assert_eq!(database.status("records_1").await, "Detached(Active)");
+}
+
+#[tokio::test]
 async fn a_directory_that_goes_away_changes_nothing_and_is_told() {
     let (database, modules) = (TestDatabase::new().await, Modules::with(&["records"]));
     database.append_ticks(3).await;
-    let host = HostProcess::start_with(database.url(), modules.path(), &["--no-watch"]);
+    let mut host = InProcess::start_with(&database, &modules, rescanning).await;
     database.until_all_seen_once("records_1").await;
     eventually(PATIENCE, async || match modules.file(MARKER).exists() {
         true => Ok(()),
@@ -195,22 +207,42 @@ async fn a_directory_that_goes_away_changes_nothing_and_is_told() {
     let aside = PathBuf::from(format!("{}-aside", modules.path().display()));
 
     fs::rename(modules.path(), &aside).expect("renamed");
-    host.says("cannot be read").await;
+    until_told(&mut host, Some("cannot be read")).await;
     database.append_ticks(3).await;
     database.until_all_seen_once("records_1").await;
     // An empty mount point in its place: readable, but not ours.
     fs::create_dir(modules.path()).expect("made");
-    host.says("lost its marker").await;
+    until_told(&mut host, Some("has lost its marker file")).await;
     database.append_ticks(3).await;
     database.until_all_seen_once("records_1").await;
     assert_eq!(database.status("records_1").await, "Active");
     fs::remove_dir(modules.path()).expect("removed");
     fs::rename(&aside, modules.path()).expect("renamed back");
-    host.says("the directory is back").await;
+    until_told(&mut host, None).await;
 
     assert_eq!(database.status("records_1").await, "Active");
-    let (exit, said) = host.stopped_within(PATIENCE).await;
-    assert_eq!(exit, Some(0), "{said}");
+}
+
+/// Waits until the host tells a problem of its directory in these words, or that there is none any more.
+async fn until_told(host: &mut InProcess, words: Option<&str>) {
+    eventually(PATIENCE, async || {
+        let noticed = host.noticed();
+        let told = |notice: &Notice| match (notice, words) {
+            (Notice::Directory { problem: None }, None) => true,
+            (
+                Notice::Directory {
+                    problem: Some(problem),
+                },
+                Some(words),
+            ) => problem.contains(words),
+            _ => false,
+        };
+        match noticed.iter().any(told) {
+            true => Ok(()),
+            false => Err(format!("not told: {words:?}; noticed lately: {noticed:?}")),
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use projectionist::store::{Appended, ExpectedVersion, LaneError, NewEvent, Subscription};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
+use subscription::Criteria;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -143,6 +144,36 @@ impl TestDatabase {
         lanes.into_iter().find_map(|lane| lane.error)
     }
 
+    /// Whether a batch of it is open somewhere: its lane is taken.
+    pub async fn in_a_batch(&self, id: &str) -> bool {
+        let free: Option<i64> = sqlx::query_scalar(
+            "SELECT position FROM projectionist.checkpoints WHERE subscription = $1 FOR UPDATE SKIP LOCKED",
+        )
+        .bind(id)
+        .fetch_optional(self.pool())
+        .await
+        .expect("an answer");
+        free.is_none()
+    }
+
+    /// Waits until a batch of it is open.
+    pub async fn until_in_a_batch(&self, id: &str) {
+        eventually(PATIENCE, async || match self.in_a_batch(id).await {
+            true => Ok(()),
+            false => Err(format!("no batch of {id} is open")),
+        })
+        .await;
+    }
+
+    /// Waits until no batch of it is open.
+    pub async fn until_out_of_a_batch(&self, id: &str) {
+        eventually(PATIENCE, async || match self.in_a_batch(id).await {
+            false => Ok(()),
+            true => Err(format!("a batch of {id} is still open")),
+        })
+        .await;
+    }
+
     /// Status, position and error in one line, for messages.
     async fn standing(&self, id: &str) -> String {
         let Ok(Some(row)) = self.store().subscription(id).await else {
@@ -184,6 +215,14 @@ impl Appender {
     pub async fn stop(self) -> usize {
         self.stop.cancel();
         self.task.await.expect("the appender does not panic")
+    }
+}
+
+/// Exactly this subscription.
+pub fn only(id: &str) -> Criteria {
+    Criteria {
+        ids: vec![id.to_owned()],
+        ..Criteria::default()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
-use super::{PATIENCE, eventually, guests, target_dir};
+use super::{eventually, guests, target_dir};
 
 /// The real binary, running `run`. Killed when it is dropped.
 pub struct HostProcess {
@@ -19,11 +19,6 @@ pub struct HostProcess {
 impl HostProcess {
     /// Starts a host over a directory of modules.
     pub fn start(url: &str, modules: &Path) -> HostProcess {
-        HostProcess::start_with(url, modules, &[])
-    }
-
-    /// Starts a host with more arguments.
-    pub fn start_with(url: &str, modules: &Path, arguments: &[&str]) -> HostProcess {
         let output = NamedTempFile::new().expect("a file for the output");
         let file = output.reopen().expect("the file again");
         let child = Command::new(env!("CARGO_BIN_EXE_projectionist"))
@@ -31,7 +26,6 @@ impl HostProcess {
             .arg(modules)
             .args(["--database-url", url, "--cache-dir"])
             .arg(compiled_modules())
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the file again"))
             .stderr(file)
@@ -75,18 +69,6 @@ impl HostProcess {
     /// What the host printed so far.
     pub fn output(&self) -> String {
         fs::read_to_string(self.output.path()).unwrap_or_default()
-    }
-
-    /// Waits until the host has printed these words.
-    pub async fn says(&self, words: &str) {
-        eventually(PATIENCE, async || {
-            let said = self.output();
-            match said.contains(words) {
-                true => Ok(()),
-                false => Err(format!("it did not say {words:?}, but:\n{said}")),
-            }
-        })
-        .await;
     }
 
     fn signal(&self, signal: Signal) {

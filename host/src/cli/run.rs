@@ -62,14 +62,53 @@ const SAMPLE_APPLICATIONS: u32 = 1_000;
 const SAMPLE_SEED: u64 = 1;
 
 pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::Result<()> {
+    // From the first moment on: a host that is told to stop while it starts leaves as orderly as any other.
+    let stop = stop_on_signals()?;
     check_modules(&arguments)?;
-    let opened = open_for_host(database).await?;
-    let result = run_on(&arguments, &opened).await;
+    let Some(opened) = stop.run_until_cancelled(open_for_host(database)).await else {
+        return Ok(());
+    };
+    let opened = opened?;
+    let result = run_on(&arguments, &opened, &stop).await;
     let closed = opened.close().await;
     result.and(closed)
 }
 
-async fn run_on(arguments: &Arguments, opened: &Opened) -> anyhow::Result<()> {
+/// Cancelled by SIGTERM and by ctrl-c.
+fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let cancelled = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        cancelled.cancel();
+    });
+    Ok(stop)
+}
+
+async fn run_on(
+    arguments: &Arguments,
+    opened: &Opened,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(host) = stop.run_until_cancelled(prepare(arguments, opened)).await else {
+        return Ok(());
+    };
+    if arguments.once {
+        // Given up in the middle, open batches are rolled back.
+        let done = stop
+            .run_until_cancelled(once(host?, arguments.limit, opened))
+            .await;
+        return done.unwrap_or(Ok(()));
+    }
+    serve(host?, arguments, opened, stop).await
+}
+
+async fn prepare(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Host> {
     opened.store.migrate().await?;
     if arguments.sample && opened.store.head().await? == 0 {
         let written =
@@ -79,12 +118,7 @@ async fn run_on(arguments: &Arguments, opened: &Opened) -> anyhow::Result<()> {
             written.imported
         );
     }
-    let host = Host::start(opened.store.clone(), options(arguments, opened)?).await?;
-    if arguments.once {
-        once(host, arguments.limit, opened).await
-    } else {
-        serve(host, arguments, opened).await
-    }
+    Ok(Host::start(opened.store.clone(), options(arguments, opened)?).await?)
 }
 
 fn check_modules(arguments: &Arguments) -> anyhow::Result<()> {
@@ -129,22 +163,25 @@ fn options(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Options> {
     })
 }
 
-async fn serve(host: Host, arguments: &Arguments, opened: &Opened) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn serve(
+    host: Host,
+    arguments: &Arguments,
+    opened: &Opened,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let presenter = presenter::Presenter::begin(&arguments.modules, opened).await?;
     let presenting = tokio::spawn(presenter.follow(host.notices(), stop.clone()));
-    let running = tokio::spawn(host.run(stop.clone()));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    println!("stopping: open batches commit or roll back");
+    let mut running = tokio::spawn(host.run(stop.clone()));
+    let ended = tokio::select! {
+        ended = &mut running => ended,
+        () = stop.cancelled() => {
+            println!("stopping: open batches commit or roll back");
+            running.await
+        }
+    };
     stop.cancel();
-    running.await.context("the host broke; this is a bug")??;
     presenting.await?;
-    Ok(())
+    Ok(ended.context("the host broke; this is a bug")??)
 }
 
 async fn once(mut host: Host, limit: Option<u32>, opened: &Opened) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use subscription::{ErrorClass, Input, Next, Pace, RunMode, Status};
 
+use super::ahead::{Ahead, Wanted};
 use super::catalog;
 use super::shared::Shared;
 use crate::guest::{CallContext, Failure, Instance, Limits, Settings};
@@ -54,6 +55,7 @@ pub(super) async fn run(
     known: &Subscription,
     key: &LaneKey,
     portion: Portion,
+    ahead: &mut Option<Ahead>,
 ) -> Result<Done, Error> {
     let began = Instant::now();
     let mut batch = match Batch::open(
@@ -81,7 +83,7 @@ pub(super) async fn run(
         &known.descriptor,
         target.saturating_sub(state.position).unsigned_abs(),
     );
-    let page = read(shared, known, &state, target, &pace, portion).await?;
+    let page = read(shared, known, &state, target, &pace, portion, ahead).await?;
     let handed: Vec<(i64, String)> = page
         .events
         .iter()
@@ -131,6 +133,7 @@ fn arrives(status: Status, mode: RunMode) -> bool {
     status == Status::Booting || (status == Status::Active && mode == RunMode::Once)
 }
 
+/// The next page: the one that was read ahead, if it fits. The page after it is begun while the guest works on this one.
 async fn read(
     shared: &Shared,
     known: &Subscription,
@@ -138,23 +141,32 @@ async fn read(
     target: i64,
     pace: &Pace,
     portion: Portion,
+    ahead: &mut Option<Ahead>,
 ) -> Result<Page, Error> {
     // A retry is of one event: what follows it waits until it is through.
-    let retried = if state.attempts > 0 && state.error_position.is_some() {
-        Some(1)
-    } else {
-        None
+    let retried = (state.attempts > 0 && state.error_position.is_some()).then_some(1);
+    let narrowed = portion.events_max.or(retried);
+    let mut wanted = Wanted {
+        after: state.position,
+        filter: ReadFilter::from(&known.descriptor.filter),
+        limit: ReadLimit {
+            events: narrowed.unwrap_or(pace.events).into(),
+            bytes: usize::try_from(pace.bytes).unwrap_or(usize::MAX),
+        },
     };
-    let events = portion.events_max.or(retried).unwrap_or(pace.events);
-    let filter = ReadFilter::from(&known.descriptor.filter);
-    let limit = ReadLimit {
-        events: events.into(),
-        bytes: usize::try_from(pace.bytes).unwrap_or(usize::MAX),
+    let begun = match ahead.take() {
+        Some(ahead) => ahead.take(&wanted).await,
+        None => None,
     };
-    shared
-        .store
-        .read_events(state.position, target, &filter, limit)
-        .await
+    let page = match begun {
+        Some(page) => page?,
+        None => wanted.read(&shared.store, target).await?,
+    };
+    if page.up_to < target && narrowed.is_none() {
+        wanted.after = page.up_to;
+        *ahead = Some(Ahead::begin(&shared.store, wanted, target));
+    }
+    Ok(page)
 }
 
 /// Hands the events to a fresh instance, chunk by chunk. The inner error is the guest's.

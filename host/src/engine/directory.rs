@@ -17,6 +17,9 @@ pub const MARKER: &str = ".projectionist";
 /// Modules that one directory may hold.
 pub const MAX_MODULES: usize = 1_000;
 
+/// Ids, each with the file that holds it.
+pub(super) type Marker = BTreeMap<String, String>;
+
 /// A directory and what the last look saw.
 pub(super) struct Directory {
     path: PathBuf,
@@ -62,8 +65,8 @@ pub(super) enum Look {
 
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// The ids that the marker names; None without a marker.
-    pub marker: Option<Vec<String>>,
+    /// The ids that the marker names, each with its file; None without a marker.
+    pub marker: Option<Marker>,
     pub stable: BTreeMap<String, Found>,
     /// Files that changed since the last look: look again soon.
     pub moving: Vec<String>,
@@ -81,22 +84,26 @@ impl Directory {
         &self.path
     }
 
-    /// Marks the directory as ours, with the ids that it holds, so that the next run knows what is gone.
-    pub fn mark<'a>(&self, ids: impl Iterator<Item = &'a str>) -> io::Result<()> {
+    /// Marks the directory as ours, with the ids that it holds and their files, so that the next run knows what is gone.
+    pub fn mark(&self, held: &Marker) -> io::Result<()> {
         let mut text = String::from(
             "# This directory holds modules of Projectionist: the ids below, when the host last looked.\n\
              # Without this file the host takes the directory for unmounted and detaches nothing.\n",
         );
-        ids.for_each(|id| text.extend([id, "\n"]));
-        fs::write(self.path.join(MARKER), text)
+        held.iter()
+            .for_each(|(id, file)| text.extend([id, " ", file, "\n"]));
+        // At once: another host may be reading it.
+        let unfinished = self.path.join(format!("{MARKER}.{}", std::process::id()));
+        fs::write(&unfinished, text)?;
+        fs::rename(unfinished, self.path.join(MARKER))
     }
 
-    fn read_marker(&self) -> Option<Vec<String>> {
+    fn read_marker(&self) -> Option<Marker> {
         let text = fs::read_to_string(self.path.join(MARKER)).ok()?;
+        let held = text.lines().filter(|line| !line.starts_with('#'));
         Some(
-            text.lines()
-                .filter(|line| !line.starts_with('#'))
-                .map(str::to_owned)
+            held.map(|line| line.split_once(' ').unwrap_or((line, "")))
+                .map(|(id, file)| (id.to_owned(), file.to_owned()))
                 .collect(),
         )
     }
@@ -317,11 +324,12 @@ mod tests {
         );
         assert_eq!(files.stable.len(), 2);
         assert_eq!(files.marker, None);
-        directory.mark(["accounts_1"].into_iter()).expect("marked");
+        let held = Marker::from([("accounts_1".to_owned(), "my accounts.wasm".to_owned())]);
+        directory.mark(&held).expect("marked");
         let Look::Readable(files) = directory.look() else {
             panic!("unreadable")
         };
-        assert_eq!(files.marker, Some(vec!["accounts_1".to_owned()]));
+        assert_eq!(files.marker, Some(held));
         assert!(matches!(
             Directory::new(root.path().join("gone")).look(),
             Look::Unreadable(_)

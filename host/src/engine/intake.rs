@@ -8,7 +8,7 @@ use std::sync::Arc;
 use subscription::{File, Input, Next, Status, SubscriberId, choose, missing};
 
 use super::catalog;
-use super::directory::{Directory, Files, Found, Look};
+use super::directory::{Directory, Files, Found, Look, Marker};
 use super::notice::Notice;
 use super::registration;
 use super::shared::Shared;
@@ -25,6 +25,8 @@ pub(super) struct Intake {
     held: BTreeSet<SubscriberId>,
     /// The directory carries our marker: what it lacks from now on is missing.
     marked: bool,
+    /// What the directory held when an earlier host looked last.
+    earlier: Marker,
     reported_problem: Option<String>,
 }
 
@@ -56,6 +58,7 @@ impl Intake {
             judged: HashMap::new(),
             held: BTreeSet::new(),
             marked: false,
+            earlier: Marker::new(),
             reported_problem: None,
         }
     }
@@ -98,6 +101,9 @@ impl Intake {
 
     async fn take_in(&mut self, files: &Files) -> Result<Settled, Error> {
         self.report(None);
+        if let (false, Some(marker)) = (self.marked, &files.marker) {
+            self.earlier.clone_from(marker);
+        }
         let mut settled = if files.moving.is_empty() {
             Settled::Yes
         } else {
@@ -213,7 +219,9 @@ impl Intake {
     ) {
         let earlier = self.judged.remove(name);
         let known = earlier.as_ref().and_then(|judged| judged.refusal.clone());
-        let id = earlier.and_then(|judged| judged.id);
+        let id = earlier
+            .and_then(|judged| judged.id)
+            .or_else(|| self.held_earlier(name));
         self.judged.insert(
             name.to_owned(),
             Judged {
@@ -225,6 +233,12 @@ impl Intake {
             },
         );
         self.set_refusal(name, Some(reason));
+    }
+
+    /// The id that a file held when an earlier host looked: it broke while no host ran, and still holds it.
+    fn held_earlier(&self, name: &str) -> Option<SubscriberId> {
+        let (id, _) = self.earlier.iter().find(|(_, file)| *file == name)?;
+        SubscriberId::try_from(id.clone()).ok()
     }
 
     /// Notes why a guest is not taken up, and says it when it is news.
@@ -305,14 +319,9 @@ impl Intake {
             .filter_map(|judged| judged.id.clone())
             .collect();
         if !self.marked {
-            // What this directory held when an earlier host of it ended.
-            let earlier = files
-                .marker
-                .iter()
-                .flatten()
-                .filter_map(|id| row_of(id))
-                .map(|row| row.descriptor.id.clone());
-            self.held.extend(earlier);
+            let earlier = self.earlier.keys().filter_map(|id| row_of(id));
+            self.held
+                .extend(earlier.map(|row| row.descriptor.id.clone()));
         }
         let attached: BTreeSet<SubscriberId> = rows
             .iter()
@@ -378,15 +387,18 @@ impl Intake {
     /// Keeps the marker in step with what the directory holds. A directory that never held a guest is not marked: it
     /// may be a mount point without its file system.
     fn mark(&mut self, files: &Files) {
-        let ids: Vec<&str> = self.held.iter().map(SubscriberId::as_str).collect();
-        let marked = files.marker.as_ref().is_some_and(|marker| *marker == ids);
-        if marked {
+        let held: Marker = self
+            .held
+            .iter()
+            .map(|id| (id.to_string(), self.file_of(id)))
+            .collect();
+        if files.marker.as_ref() == Some(&held) {
             self.marked = true;
-        } else if files.marker.is_some() || !ids.is_empty() {
+        } else if files.marker.is_some() || !held.is_empty() {
             match self
                 .directory
                 .as_ref()
-                .map(|directory| directory.mark(ids.into_iter()))
+                .map(|directory| directory.mark(&held))
             {
                 Some(Ok(())) => self.marked = true,
                 // A read-only directory is fine: it is only that nothing of it is ever taken for missing.
@@ -396,6 +408,16 @@ impl Intake {
                 None => {}
             }
         }
+    }
+
+    /// The file that holds an id here, the first by name; none when only another host has it.
+    fn file_of(&self, id: &SubscriberId) -> String {
+        let files = self.judged.iter();
+        let holding = files.filter(|(_, judged)| judged.id.as_ref() == Some(id));
+        holding
+            .map(|(name, _)| name.clone())
+            .min()
+            .unwrap_or_default()
     }
 
     /// What `status` shows of this host's directory.

@@ -10,6 +10,7 @@ use subscription::{
     unavailable_delay_ms,
 };
 
+use super::ahead::Ahead;
 use super::batch::{self, FailedBatch, Portion};
 use super::notice::Notice;
 use super::setup;
@@ -45,6 +46,8 @@ pub(super) struct Lane {
     /// Where the last batch of this worker ended.
     position: Option<i64>,
     isolation: Option<Isolation>,
+    /// The page after the present one, being read.
+    ahead: Option<Ahead>,
     /// The failure whose event is found once what precedes it is committed.
     blamed: Option<Blame>,
     unavailable_in_a_row: u32,
@@ -68,6 +71,7 @@ impl Lane {
             known: None,
             position: None,
             isolation: None,
+            ahead: None,
             blamed: None,
             unavailable_in_a_row: 0,
             handled: 0,
@@ -196,7 +200,7 @@ impl Lane {
         let began = Instant::now();
         let done = {
             let _permit = self.shared.permits.acquire().await;
-            batch::run(&self.shared, known, &self.key, portion).await?
+            batch::run(&self.shared, known, &self.key, portion, &mut self.ahead).await?
         };
         match done {
             batch::Done::Committed {

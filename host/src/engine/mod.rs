@@ -3,6 +3,7 @@
 //! Start with `batch.rs`, the path of a batch; `lane.rs` decides what a lane does next, `worker.rs` repeats it,
 //! `intake.rs` turns files into subscriptions.
 
+mod ahead;
 mod batch;
 mod catalog;
 mod directory;

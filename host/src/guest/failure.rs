@@ -41,10 +41,25 @@ impl Failure {
 
 /// The guest used up its time.
 #[derive(Debug, thiserror::Error)]
-#[error("the guest did not return within {limit_ms} ms, its limit for {call}")]
+#[error("the guest did not return within {limit_ms} ms, its limit for {call}{}", self.option())]
 pub(super) struct DeadlineExceeded {
     pub call: &'static str,
     pub limit_ms: u64,
+}
+
+impl DeadlineExceeded {
+    /// Where an operator sets the limit, if he can.
+    fn option(&self) -> &'static str {
+        match self.call {
+            "instantiation" | "handle" => {
+                " (handle-timeout-ms under [limits] in the file beside the module)"
+            }
+            "setup" | "teardown" => {
+                " (setup-timeout-ms under [limits] in the file beside the module)"
+            }
+            _ => "",
+        }
+    }
 }
 
 /// Sorts what a trapped call left behind.

@@ -217,7 +217,15 @@ impl Batch {
         sql: &str,
         parameters: &[Value],
     ) -> Result<u64, GuestError> {
-        self.before_statement(sql).await?;
+        if let Err(refused) = self.admit(sql).await {
+            // A refusal undoes nothing else either; only a database that is out of reach is more than that.
+            return if refused.retryable {
+                self.after(Err(refused))
+            } else {
+                Err(refused)
+            };
+        }
+        self.flush_rows().await?;
         let result = self.in_savepoint(sql, parameters).await;
         match result {
             Ok(result) => {
@@ -437,13 +445,23 @@ impl Batch {
             .get()
     }
 
+    /// A statement that is refused ends the batch as one that fails does: a guest that goes on regardless has not handled
+    /// anything.
     async fn before_statement(&mut self, sql: &str) -> Result<(), GuestError> {
-        if let Some(first) = &self.aborted {
-            return Err(GuestError::aborted(first));
+        let admitted = self.admit(sql).await;
+        self.after(admitted)?;
+        self.flush_rows().await
+    }
+
+    async fn admit(&self, sql: &str) -> Result<(), GuestError> {
+        match (&self.aborted, self.grant) {
+            (Some(first), _) => Err(GuestError::aborted(first)),
+            (None, Grant::Define) => Ok(()),
+            (None, Grant::Handle) => self.store.admission().admit(self.store.pool(), sql).await,
         }
-        if self.grant == Grant::Handle {
-            self.store.admission().admit(self.store.pool(), sql).await?;
-        }
+    }
+
+    async fn flush_rows(&mut self) -> Result<(), GuestError> {
         let (connection, rows) = self.before_rows()?;
         let flushed = rows.flush(connection).await;
         rows.forget();

@@ -1,0 +1,156 @@
+//! `make bench`: each workload against this host and against what is possible at all, in the same run.
+//!
+//! Every contender is a process of its own, so that its processor time and memory are its own; they take turns, round by
+//! round, and ratios are taken within a round: what else the machine does meanwhile meets all of them alike.
+
+mod contender;
+mod events;
+mod guests;
+mod machine;
+mod report;
+mod sample;
+mod server;
+mod workload;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use projectionist::guest::COMPILE_VERB;
+
+use contender::{CONTENDER_VERB, Contender};
+use report::Report;
+use server::Server;
+
+/// Measure this host beside set-based SQL, a native fold, native statements and a raw read.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    /// Run this workload alone.
+    #[arg(long, env = "WORKLOAD")]
+    workload: Option<Workload>,
+    /// Events of the log.
+    #[arg(long, env = "EVENTS", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    events: u64,
+    /// Rounds; the medians count.
+    #[arg(long, env = "RUNS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Where results and compiled guests are kept. Default: `bench` in the target directory.
+    #[arg(long)]
+    directory: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Workload {
+    /// Catch-up: events folded into a table of accounts.
+    Accounts,
+    /// One statement an event.
+    Sql,
+    /// A guest that writes almost nothing.
+    Count,
+    /// From an append to the row that shows it.
+    Live,
+    /// A file taken into the log.
+    Import,
+}
+
+/// What all workloads share.
+struct Bench {
+    events: u64,
+    runs: u32,
+    directory: PathBuf,
+    guests: PathBuf,
+    server: Server,
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.first().map(String::as_str) {
+        // The host compiles guests in a process of its own binary, which is this one.
+        Some(COMPILE_VERB) => projectionist::cli::main(),
+        Some(CONTENDER_VERB) => done(contender::take_part(&words[1..])),
+        _ => done(measure(Arguments::parse())),
+    }
+}
+
+fn done(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn measure(arguments: Arguments) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "this build is not optimised; its figures mean nothing: cargo run --release -p bench"
+        );
+    }
+    let directory = arguments
+        .directory
+        .clone()
+        .unwrap_or_else(|| guests::target_dir().join("bench"));
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("making the directory {}", directory.display()))?;
+    let bench = Bench {
+        events: arguments.events,
+        runs: arguments.runs,
+        guests: guests::build()?,
+        server: Server::start().await?,
+        directory,
+    };
+    let mut report = Report::new(&bench).await?;
+    for workload in Workload::value_variants() {
+        if arguments.workload.is_none_or(|only| only == *workload) {
+            workload.run(&bench, &mut report).await?;
+        }
+    }
+    println!("{report}");
+    let path = report.write(&bench.directory)?;
+    println!("written to {}", path.display());
+    bench.server.stop().await
+}
+
+impl Workload {
+    async fn run(self, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+        match self {
+            Workload::Accounts => workload::accounts::run(bench, report).await,
+            Workload::Sql => workload::sql::run(bench, report).await,
+            Workload::Count => workload::count::run(bench, report).await,
+            Workload::Live => workload::live::run(bench, report).await,
+            Workload::Import => workload::import::run(bench, report).await,
+        }
+    }
+}
+
+impl Bench {
+    /// Where the host keeps compiled guests between runs.
+    fn cache(&self) -> PathBuf {
+        self.directory.join("cache")
+    }
+
+    fn guest(&self, name: &str) -> PathBuf {
+        self.guests.join(format!("{name}.wasm"))
+    }
+
+    /// Lets a contender run on a database, to its end.
+    async fn sample(
+        &self,
+        workload: &str,
+        contender: Contender,
+        database: &str,
+        input: &Path,
+    ) -> anyhow::Result<sample::Sample> {
+        let sample = contender::run(self, contender, &self.server.url_of(database), input)
+            .await
+            .with_context(|| format!("workload {workload}, {contender}"))?;
+        eprintln!("{workload:<9} {contender:<24} {sample}");
+        Ok(sample)
+    }
+}

@@ -1,0 +1,52 @@
+//! `import`: the log as a file, taken in by this host and by COPY.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::check;
+use crate::Bench;
+use crate::contender::Contender;
+use crate::events::Events;
+use crate::report::{Report, Rounds};
+use crate::server::copy_line;
+
+pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    const WORKLOAD: &str = "import";
+    let place = bench.server.place();
+    let (lines, rows) = (place.join("events.jsonl"), place.join("events.copy"));
+    let mut line_file = BufWriter::new(File::create(&lines)?);
+    let mut row_file = BufWriter::new(File::create(&rows)?);
+    for event in Events::new(bench.events) {
+        let (stream, event_type, data) = (&event.stream, event.event_type, &event.data);
+        writeln!(
+            line_file,
+            r#"{{"stream":"{stream}","type":"{event_type}","data":{data}}}"#
+        )?;
+        row_file.write_all(copy_line(&event).as_bytes())?;
+    }
+    line_file.flush()?;
+    row_file.flush()?;
+    std::fs::set_permissions(&rows, std::fs::Permissions::from_mode(0o644))?;
+
+    let mut rounds = Rounds::default();
+    for _ in 0..bench.runs {
+        for (contender, file) in [
+            (Contender::NativeCopy, &rows),
+            (Contender::HostImport, &lines),
+        ] {
+            let database = bench.server.empty(WORKLOAD).await?;
+            let sample = bench.sample(WORKLOAD, contender, &database, file).await?;
+            rounds.add(contender, sample);
+            let count = "SELECT count(*) FROM projectionist.events";
+            check::count(bench, &database, count, bench.events).await?;
+            bench.server.drop(&database).await?;
+        }
+    }
+    report.add(WORKLOAD, &rounds);
+    report.ratio(
+        "import_vs_copy",
+        rounds.ratio(Contender::HostImport, Contender::NativeCopy),
+    );
+    Ok(())
+}
