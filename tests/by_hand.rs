@@ -2,10 +2,9 @@
 
 use projectionist::store::{ExpectedVersion, NewEvent};
 use subscription::{Resume, Status};
-use tempfile::TempDir;
 
-use crate::support::command::{projectionist, seen};
-use crate::support::process::{compiled_modules, modules};
+use crate::support::command::typed;
+use crate::support::process::modules;
 use crate::support::{TestDatabase, guests};
 
 async fn log_of(count: usize) -> TestDatabase {
@@ -16,25 +15,6 @@ async fn log_of(count: usize) -> TestDatabase {
     let appended = appended.append("s", ExpectedVersion::Any, &events).await;
     appended.expect("appended");
     database
-}
-
-/// What a person types and sees, with the directories of the test left out.
-async fn typed(database: &TestDatabase, modules: &TempDir, words: &[&str]) -> String {
-    let (modules, cache) = (modules.path().display(), compiled_modules());
-    let (modules, cache) = (modules.to_string(), cache.display().to_string());
-    let real: Vec<&str> = words
-        .iter()
-        .map(|word| {
-            if *word == "DIR" {
-                modules.as_str()
-            } else {
-                word
-            }
-        })
-        .chain(["--cache-dir", &cache])
-        .collect();
-    let output = projectionist(Some(database.url()), &real).await;
-    format!("$ projectionist {}\n{}\n", words.join(" "), seen(&output))
 }
 
 async fn stands(database: &TestDatabase, id: &str) -> (Status, i64) {

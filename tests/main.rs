@@ -17,6 +17,7 @@ mod operators;
 mod processors;
 mod reading;
 mod reload;
+mod rewinding;
 mod skipping;
 mod statements;
 mod support;

@@ -46,6 +46,7 @@ fn the_help_of_operators_verbs_reads_so() {
         "skipped",
         "skipped list",
         "skipped show",
+        "rewind",
         "remove",
         "teardown",
         "wait",

@@ -2,7 +2,10 @@
 
 use std::process::{Command, Output, Stdio};
 
+use tempfile::TempDir;
+
 use super::TestDatabase;
+use super::process::compiled_modules;
 
 /// Runs the binary with these words, and says what it printed and how it ended.
 pub async fn projectionist(url: Option<&str>, words: &[&str]) -> Output {
@@ -34,5 +37,24 @@ pub fn seen(output: &Output) -> String {
 /// The verb with its output.
 pub async fn shown(database: &TestDatabase, words: &[&str]) -> String {
     let output = projectionist(Some(database.url()), words).await;
+    format!("$ projectionist {}\n{}\n", words.join(" "), seen(&output))
+}
+
+/// A verb that runs guests, as a person types and sees it: `DIR` stands for the directory of modules.
+pub async fn typed(database: &TestDatabase, modules: &TempDir, words: &[&str]) -> String {
+    let (modules, cache) = (modules.path().display(), compiled_modules());
+    let (modules, cache) = (modules.to_string(), cache.display().to_string());
+    let real: Vec<&str> = words
+        .iter()
+        .map(|word| {
+            if *word == "DIR" {
+                modules.as_str()
+            } else {
+                word
+            }
+        })
+        .chain(["--cache-dir", &cache])
+        .collect();
+    let output = projectionist(Some(database.url()), &real).await;
     format!("$ projectionist {}\n{}\n", words.join(" "), seen(&output))
 }

@@ -27,7 +27,7 @@ use crate::store::{self, Batch, Digest, Durability, Grant, Opening, Store, Subsc
 pub const LANE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks at a lane that is taken.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Drops subscriptions, with the guest's own teardown.
 pub struct Removal {
@@ -113,7 +113,7 @@ struct Attempt<'a> {
 }
 
 /// A module, or why it cannot be run.
-type Loaded = Result<Module, Box<Failure>>;
+pub(super) type Loaded = Result<Module, Box<Failure>>;
 
 /// The outcome of getting everything ready for the removal.
 enum Ready {
@@ -161,7 +161,15 @@ impl Attempt<'_> {
         loop {
             let module = match &wanted {
                 None => None,
-                Some(digest) => Some(self.load(digest).await?),
+                Some(digest) => {
+                    let Removal {
+                        store,
+                        runtime,
+                        compiler,
+                        ..
+                    } = self.removal;
+                    Some(load(store, runtime, compiler, digest).await?)
+                }
             };
             let (found, batch) = match self.take_lane().await? {
                 Taking::Taken(found, batch) => (found, batch),
@@ -199,29 +207,6 @@ impl Attempt<'_> {
                 .await?;
         }
         Ok(())
-    }
-
-    /// The module from the stored bytes, or why it cannot be run.
-    async fn load(&self, digest: &Digest) -> Result<Loaded, store::Error> {
-        let Removal {
-            store,
-            runtime,
-            compiler,
-            ..
-        } = self.removal;
-        let cannot = |why: String| Failure::new(ErrorClass::Incompatible, why);
-        let Some(bytes) = store.module_bytes(digest).await? else {
-            return Ok(Err(cannot("its module is not stored any more".to_owned())));
-        };
-        Ok(match Module::load(runtime, compiler, &bytes).await {
-            Ok(module) => Ok(module),
-            Err(CompileError::Refused(refusal)) => Err(cannot(format!(
-                "its stored module cannot be run by this host: {refusal}"
-            ))),
-            Err(other) => Err(cannot(format!(
-                "its stored module cannot be loaded: {other}"
-            ))),
-        })
     }
 
     /// Waits until nobody is in a batch of it. With several lanes the others are waited for by the removal itself.
@@ -290,6 +275,28 @@ impl Attempt<'_> {
     fn not(&self, result: Done, now: Status, why: String) -> Change {
         Change::not(self.id, result, self.before, now, why)
     }
+}
+
+/// The module from the stored bytes, or why it cannot be run.
+pub(super) async fn load(
+    store: &Store,
+    runtime: &Runtime,
+    compiler: &Compiler,
+    digest: &Digest,
+) -> Result<Loaded, store::Error> {
+    let cannot = |why: String| Failure::new(ErrorClass::Incompatible, why);
+    let Some(bytes) = store.module_bytes(digest).await? else {
+        return Ok(Err(cannot("its module is not stored any more".to_owned())));
+    };
+    Ok(match Module::load(runtime, compiler, &bytes).await {
+        Ok(module) => Ok(module),
+        Err(CompileError::Refused(refusal)) => Err(cannot(format!(
+            "its stored module cannot be run by this host: {refusal}"
+        ))),
+        Err(other) => Err(cannot(format!(
+            "its stored module cannot be loaded: {other}"
+        ))),
+    })
 }
 
 /// The module whose teardown has to run: none before setup has run to its end, since nothing is there to tear down.

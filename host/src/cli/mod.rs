@@ -14,6 +14,7 @@ mod migrate;
 mod output;
 mod presenter;
 mod removal;
+mod rewind;
 mod run;
 mod sample;
 mod skip;
@@ -67,6 +68,7 @@ enum Verb {
     Retry(intent::RetryArguments),
     Skip(skip::SkipArguments),
     Skipped(skip::SkippedArguments),
+    Rewind(rewind::Arguments),
     Remove(removal::RemoveArguments),
     Teardown(removal::TeardownArguments),
     Wait(wait::Arguments),
@@ -128,6 +130,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Retry(arguments) => intent::retry(arguments, database).await,
         Verb::Skip(arguments) => skip::skip(arguments, database).await,
         Verb::Skipped(arguments) => skip::skipped(arguments, database).await,
+        Verb::Rewind(arguments) => rewind::run(arguments, database).await,
         Verb::Remove(arguments) => removal::remove(arguments, database).await,
         Verb::Teardown(arguments) => removal::teardown(arguments, database).await,
         Verb::Wait(arguments) => wait::run(arguments, database).await,

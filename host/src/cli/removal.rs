@@ -48,19 +48,19 @@ pub struct TeardownArguments {
 }
 
 #[derive(Debug, clap::Args)]
-struct Common {
+pub struct Common {
     #[command(flatten)]
-    criteria: CriteriaArguments,
+    pub criteria: CriteriaArguments,
     /// All subscriptions.
     #[arg(long, conflicts_with_all = ["id", "group"])]
-    all: bool,
+    pub all: bool,
     /// Do not ask.
     #[arg(long, short)]
-    yes: bool,
+    pub yes: bool,
     #[command(flatten)]
-    compiler: CompilerArguments,
+    pub compiler: CompilerArguments,
     #[command(flatten)]
-    output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 /// Which of the two verbs, as it is told to people.
@@ -92,7 +92,7 @@ pub async fn teardown(
 async fn run(common: &Common, verb: Verb, database: &DatabaseArguments) -> anyhow::Result<()> {
     let criteria = Criteria::from(&common.criteria);
     if criteria.is_everything() && !common.all {
-        return Err(too_vague(verb).into());
+        return Err(too_vague(verb.participle()).into());
     }
     let opened = database::open(database).await?;
     let outcome = drop_all(common, verb, &criteria, &opened).await;
@@ -109,7 +109,7 @@ async fn drop_all(
     let targets = admin::removable(&opened.store, criteria).await;
     let targets = targets.map_err(explain)?;
     if !common.yes && !targets.is_empty() {
-        ask(verb, &targets)?;
+        ask(&question(verb, &targets), verb.participle())?;
     }
     let removal = Removal {
         store: opened.store.clone(),
@@ -128,11 +128,11 @@ async fn drop_all(
     show(&changes, verb.participle(), common.output)
 }
 
-/// Asks on the terminal. Without one there is nobody to ask.
-fn ask(verb: Verb, targets: &[Removable]) -> anyhow::Result<()> {
+/// Asks on the terminal. Without one there is nobody to ask. `participle`: what would be done, such as "removed".
+pub fn ask(question: &str, participle: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
         return Err(Refusal {
-            what: format!("nothing was {}", verb.participle()),
+            what: format!("nothing was {participle}"),
             because: vec![
                 "this drops tables, and there is no terminal to ask on whether that is meant"
                     .to_owned(),
@@ -144,14 +144,14 @@ fn ask(verb: Verb, targets: &[Removable]) -> anyhow::Result<()> {
     }
     // Standard output is for what was done.
     let mut terminal = io::stderr().lock();
-    write!(terminal, "{} [y/N] ", question(verb, targets))?;
+    write!(terminal, "{question} [y/N] ")?;
     terminal.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Refusal {
-            what: format!("nothing was {}", verb.participle()),
+            what: format!("nothing was {participle}"),
             because: Vec::new(),
             hint: None,
             exit: Exit::Failed,
@@ -183,12 +183,9 @@ fn question(verb: Verb, targets: &[Removable]) -> String {
     text
 }
 
-fn too_vague(verb: Verb) -> Refusal {
+pub fn too_vague(participle: &str) -> Refusal {
     Refusal {
-        what: format!(
-            "it is not said which subscriptions are to be {}",
-            verb.participle()
-        ),
+        what: format!("it is not said which subscriptions are to be {participle}"),
         because: Vec::new(),
         hint: Some(
             "name them with --id or --group (projectionist status lists them), or say --all"

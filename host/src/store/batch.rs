@@ -12,7 +12,7 @@ use super::leased::Leased;
 use super::rows::Rows;
 use super::statement::{self, Column, RowSet};
 use super::subscriptions::{
-    change_status, drop_subscription, notify_control, read_digest, read_status,
+    change_status, drop_subscription, empty_schema, notify_control, read_digest, read_status,
 };
 use super::value::Value;
 use super::{Digest, Error, GuestError, LaneKey, NewEvent, Store, quote};
@@ -353,6 +353,32 @@ impl Batch {
         self.busy = true;
         drop_subscription(self.connection(), &subscription).await?;
         self.end("COMMIT").await
+    }
+
+    /// A new generation of the subscription, which begins behind `from`: what failed in the old one is forgotten.
+    pub async fn begin_generation(&mut self, from: i64) -> Result<(), Error> {
+        let subscription = self.key.subscription.clone();
+        self.busy = true;
+        sqlx::query(include_str!("sql/begin_generation.sql"))
+            .bind(&subscription)
+            .bind(from)
+            .execute(self.connection())
+            .await?;
+        sqlx::query(include_str!("sql/reset_error.sql"))
+            .bind(&subscription)
+            .execute(self.connection())
+            .await?;
+        self.busy = false;
+        Ok(())
+    }
+
+    /// Drops everything in the schema of the subscription, in the same transaction as what is made there anew.
+    pub async fn empty_schema(&mut self) -> Result<(), Error> {
+        let subscription = self.key.subscription.clone();
+        self.busy = true;
+        empty_schema(self.connection(), &subscription).await?;
+        self.busy = false;
+        Ok(())
     }
 
     /// Records an event as skipped, in the same transaction as the checkpoint that passes it.

@@ -24,4 +24,20 @@ impl Store {
             .await
             .map_err(Error::from_statement)
     }
+
+    /// The position behind which is every event that was recorded at `time` or later; the head if there is none.
+    pub async fn position_before(&self, time: OffsetDateTime) -> Result<i64, Error> {
+        let sql = self
+            .source()
+            .render(include_str!("sql/position_before.sql"));
+        let position: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(time)
+            .fetch_one(self.pool())
+            .await
+            .map_err(Error::from_statement)?;
+        match position {
+            Some(position) => Ok(position),
+            None => self.head().await,
+        }
+    }
 }

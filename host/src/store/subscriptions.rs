@@ -251,6 +251,17 @@ pub(super) async fn drop_subscription(
     Ok(removed)
 }
 
+/// Drops the schema of a subscription and makes it again, empty.
+pub(super) async fn empty_schema(connection: &mut PgConnection, id: &str) -> Result<(), Error> {
+    let schema = quote(id);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}"
+    )))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// The schema is made once and must be ours: a schema that somebody else made is never written to.
 async fn create_schema(connection: &mut PgConnection, id: &str) -> Result<(), Error> {
     let exists: bool = sqlx::query_scalar(include_str!("sql/schema_exists.sql"))

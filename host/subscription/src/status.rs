@@ -115,6 +115,13 @@ impl Status {
             }
             (_, Input::GuestMissing | Input::Superseded) => Detached(self.point()),
 
+            // What has not been set up has nothing to go back to, and Booting would be without tables.
+            (Paused(Resume::New) | Error(Resume::New), Input::Rewound) => {
+                return Err(Illegal {
+                    status: self,
+                    input,
+                });
+            }
             (Booting | Active | Finished | Error(_), Input::Rewound) => Booting,
             (Paused(_), Input::Rewound) => Paused(Resume::Booting),
 
@@ -300,9 +307,10 @@ impl Illegal {
             }
             (Input::Reactivate, Status::New) => "nothing stopped it; it is waiting for its setup",
             (Input::Reactivate, _) => "nothing stopped it; it is already at work",
-            (Input::Rewound, Status::New) => {
-                "it has handled nothing yet; it starts from its run mode anyway"
-            }
+            (
+                Input::Rewound,
+                Status::New | Status::Paused(Resume::New) | Status::Error(Resume::New),
+            ) => "it has handled nothing yet; it starts from its run mode anyway",
             (Input::Rewound, _) => "its guest is gone or superseded; reactivate it first",
             _ => "only one that is at work can; its status was changed meanwhile, so read it again",
         }

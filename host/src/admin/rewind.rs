@@ -1,0 +1,273 @@
+//! Rewind: a subscription goes back in the log and begins a new generation, with its tables made anew or kept.
+//!
+//! Everything happens in the one transaction that holds the lane: whoever reads the tables meanwhile waits for it, and a setup
+//! that fails leaves everything as it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use subscription::{ErrorClass, Input, Kind, Next, Status};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::removal::{LOOK_EVERY, load};
+use super::{Change, Done, Error};
+use crate::guest::{CallContext, Compiler, Failure, Instance, Module, Runtime, Settings};
+use crate::store::{
+    self, Batch, Durability, Grant, LaneKey, Opening, Outcome, Store, Subscription,
+};
+
+/// Sends subscriptions back.
+pub struct Rewind {
+    pub store: Store,
+    pub runtime: Runtime,
+    pub compiler: Compiler,
+    /// How long it waits for the batch that holds a lane.
+    pub lane_patience: Duration,
+    pub rows: RowsOf,
+    pub effects: Effects,
+}
+
+/// How far back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Behind this position.
+    Position(i64),
+    /// Before everything that was recorded then or later.
+    Time(OffsetDateTime),
+}
+
+/// What becomes of the rows that the old generation made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsOf {
+    Dropped,
+    /// Events are handled again over the rows that they made before.
+    Kept,
+}
+
+/// What is said about the effects of processors, which happen again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effects {
+    NotMeant,
+    Repeated,
+}
+
+impl Target {
+    /// The position, exclusive.
+    pub async fn position(self, store: &Store) -> Result<i64, Error> {
+        Ok(match self {
+            Target::Position(position) => position,
+            Target::Time(time) => store.position_before(time).await?,
+        })
+    }
+}
+
+impl Rewind {
+    /// Sends one subscription back behind `to`.
+    pub async fn rewind(&self, id: &str, to: i64) -> Result<Change, Error> {
+        let Some(found) = self.store.subscription(id).await? else {
+            return Err(Error::UnknownIds {
+                ids: vec![id.to_owned()],
+                near: Vec::new(),
+            });
+        };
+        let before = found.status;
+        let changed = self.rewind_one(&found, to).await;
+        Ok(changed.unwrap_or_else(|error| Change::broken(id, before, error)))
+    }
+
+    async fn rewind_one(&self, found: &Subscription, to: i64) -> Result<Change, store::Error> {
+        let (id, before) = (&found.id, found.status);
+        if let Some(why) = self.refuse(found) {
+            return Ok(Change::not(id, Done::Refused, before, before, why));
+        }
+        let module = match self.rows {
+            RowsOf::Kept => None,
+            RowsOf::Dropped => {
+                match load(&self.store, &self.runtime, &self.compiler, &found.module).await? {
+                    Ok(module) => Some(module),
+                    Err(failure) => {
+                        let why = format!("its tables cannot be made anew: {}", failure.message);
+                        return Ok(Change::not(id, Done::Failed, before, before, why));
+                    }
+                }
+            }
+        };
+        // No batch begins any more, and one that is open is given up.
+        let quiet = match before {
+            Status::Booting | Status::Active => Some(self.quieten(found).await?),
+            _ => None,
+        };
+        let outcome = self
+            .in_lane(found, quiet.unwrap_or(before), module, to)
+            .await;
+        match outcome {
+            Ok(Ok(next)) => Ok(Change::done(id, before, Some(next))),
+            Ok(Err(NotDone { result, why })) => {
+                self.restore(found, quiet).await?;
+                Ok(Change::not(id, result, before, before, why))
+            }
+            Err(error) => {
+                self.restore(found, quiet).await?;
+                Err(error)
+            }
+        }
+    }
+
+    fn refuse(&self, found: &Subscription) -> Option<String> {
+        if found.kind == Kind::Processor && self.effects == Effects::NotMeant {
+            let why = "it is a processor, and what it did it would do again: say --repeat-effects if that is meant";
+            return Some(why.to_owned());
+        }
+        let rewound = found.status.on(Input::Rewound, found.run_mode);
+        rewound.err().map(|illegal| illegal.to_string())
+    }
+
+    async fn quieten(&self, found: &Subscription) -> Result<Status, store::Error> {
+        let Ok(Next::Status(paused)) = found.status.on(Input::Pause, found.run_mode) else {
+            return Ok(found.status);
+        };
+        // A race that is lost shows under the lock, where the status is another one.
+        self.store
+            .change_status(&found.id, found.status, paused)
+            .await?;
+        Ok(paused)
+    }
+
+    /// It goes on as if nothing had been.
+    async fn restore(
+        &self,
+        found: &Subscription,
+        quiet: Option<Status>,
+    ) -> Result<(), store::Error> {
+        if let Some(paused) = quiet
+            && let Ok(Next::Status(again)) = paused.on(Input::Reactivate, found.run_mode)
+        {
+            self.store.change_status(&found.id, paused, again).await?;
+        }
+        Ok(())
+    }
+
+    /// What happens under the lock of the lane.
+    async fn in_lane(
+        &self,
+        found: &Subscription,
+        expected: Status,
+        module: Option<Module>,
+        to: i64,
+    ) -> Result<Result<Status, NotDone>, store::Error> {
+        let Some(mut batch) = self.take_lane(&found.id).await? else {
+            let seconds = self.lane_patience.as_secs_f64();
+            return Ok(NotDone::failed(format!(
+                "its lane is held by a batch that has not ended within {seconds} s; try again"
+            )));
+        };
+        let state = batch.state().clone();
+        if (state.status, state.module) != (expected, found.module) {
+            batch.rollback().await?;
+            let why = format!("it became {} meanwhile; try again", state.status);
+            return Ok(NotDone::failed(why));
+        }
+        if to > state.position {
+            batch.rollback().await?;
+            let why = format!(
+                "it is at position {} and cannot go back to {to}",
+                state.position
+            );
+            return Ok(Err(NotDone {
+                result: Done::Refused,
+                why,
+            }));
+        }
+        // From the status that it was found in: one that was only quietened goes on, one that was paused stays so.
+        let Ok(Next::Status(next)) = found.status.on(Input::Rewound, found.run_mode) else {
+            unreachable!("what cannot be rewound was refused before the lane was taken")
+        };
+        if let Some(module) = module {
+            batch.empty_schema().await?;
+            batch = match self.set_up(found, &module, batch).await {
+                Ok(batch) => batch,
+                Err(failure) => {
+                    let why = format!(
+                        "its setup failed ({}), so everything is as it was: {}",
+                        failure.class, failure.message
+                    );
+                    return Ok(NotDone::failed(why));
+                }
+            };
+        }
+        batch.begin_generation(to).await?;
+        let change = store::Change::Must(expected, next);
+        match batch.commit(to, change, Uuid::nil()).await? {
+            Outcome::Committed => Ok(Ok(next)),
+            Outcome::Overtaken => Ok(NotDone::failed(
+                "its status changed meanwhile; try again".to_owned(),
+            )),
+        }
+    }
+
+    async fn take_lane(&self, id: &str) -> Result<Option<Box<Batch>>, store::Error> {
+        let deadline = Instant::now() + self.lane_patience;
+        let key = LaneKey {
+            subscription: id.to_owned(),
+            lane: 0,
+        };
+        loop {
+            let opening =
+                Batch::open(&self.store, &key, Grant::Define, Durability::Durable).await?;
+            if let Opening::Opened(batch) = opening {
+                return Ok(Some(batch));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Runs the guest's setup. After a failure the batch is rolled back.
+    async fn set_up(
+        &self,
+        found: &Subscription,
+        module: &Module,
+        batch: Box<Batch>,
+    ) -> Result<Box<Batch>, Box<Failure>> {
+        let settings: Settings = serde_json::from_value(found.settings.clone()).unwrap_or_default();
+        let context = CallContext {
+            subscriber_id: found.id.clone(),
+            line: found.line.clone(),
+            kind: found.kind,
+            live: false,
+            attempt: 1,
+            retry_context: None,
+            settings: Arc::new(settings.settings),
+            store: self.store.clone(),
+        };
+        let mut instance = Instance::start(module, context, settings.limits, batch).await?;
+        instance.setup().await?;
+        let mut batch = instance.into_batch();
+        match batch.flush().await {
+            Ok(_) => Ok(batch),
+            Err(error) => Err(Failure::new(
+                ErrorClass::Sql,
+                format!("what it wrote cannot be written: {error}"),
+            )),
+        }
+    }
+}
+
+/// Why a rewind under the lock came to nothing.
+struct NotDone {
+    result: Done,
+    why: String,
+}
+
+impl NotDone {
+    fn failed<T>(why: String) -> Result<T, NotDone> {
+        Err(NotDone {
+            result: Done::Failed,
+            why,
+        })
+    }
+}
