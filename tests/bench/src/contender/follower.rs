@@ -1,6 +1,8 @@
 //! What somebody would write by hand to follow a log live: LISTEN, read what is new, one upsert an event. It knows nothing
 //! of holes, so it may lose events; it is here for its speed alone.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgListener;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -11,6 +13,9 @@ use crate::sample::Sample;
 
 /// Events that are read at a time.
 const PAGE_EVENTS: i64 = 100;
+
+/// An append that looked at the bell before it was armed does not ring.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The bell rings for whoever said until when he sleeps: in an hour.
 const ARM_BELL: &str = "SELECT setval('projectionist.bell', (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 3600000)";
@@ -46,6 +51,7 @@ pub async fn run(url: &str, stop: impl Future<Output = ()>) -> anyhow::Result<Sa
         }
         tokio::select! {
             heard = listener.recv() => drop(heard?),
+            () = tokio::time::sleep(TICK) => {}
             () = &mut stop => break,
         }
     }

@@ -50,7 +50,9 @@ pub enum Contender {
     HostByMany,
     /// The same, with a processor that counts.
     HostCounts,
-    /// This host, until its input ends.
+    /// This host with one subscription, until its input ends.
+    HostLiveAlone,
+    /// The same, with others beside it for which no event comes.
     HostLive,
     /// The import of this host.
     HostImport,
@@ -142,7 +144,9 @@ pub async fn take_part(words: &[String]) -> anyhow::Result<()> {
         Contender::NativeFollower => follower::run(url, input_ended()).await,
         Contender::NativeCopy => import::copy(url, input).await,
         Contender::HostImport => import::import(url, input).await,
-        Contender::HostLive => host::live(url, input, cache, input_ended()).await,
+        Contender::HostLive | Contender::HostLiveAlone => {
+            host::live(url, input, cache, input_ended()).await
+        }
         Contender::HostCatchUp
         | Contender::HostByStatement
         | Contender::HostByMany

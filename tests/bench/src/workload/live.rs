@@ -10,7 +10,10 @@ use crate::Bench;
 use crate::contender::{self, Contender};
 use crate::machine;
 use crate::report::{Report, Rounds};
-use crate::sample::percentile;
+use crate::sample::{median, percentile};
+
+const NATIVE: Contender = Contender::NativeFollower;
+const HOST: Contender = Contender::HostLive;
 
 /// Appends of one round.
 const APPENDS: u32 = 100;
@@ -26,7 +29,7 @@ const PAUSE_STEPS_MS: u32 = 60;
 const LOOK_EVERY: Duration = Duration::from_micros(200);
 
 /// After so long something is wrong.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long an idle host is watched.
 const IDLE: Duration = Duration::from_secs(3);
@@ -39,37 +42,25 @@ const APPEND: &str =
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "live";
-    let modules = modules::with(bench, "accounts")?;
-    modules::add_waiting(bench, &modules, WAITING)?;
-    let (native, host) = (Contender::NativeFollower, Contender::HostLive);
+    let alone = modules::with(bench, "accounts")?;
+    let with_others = modules::with(bench, "accounts")?;
+    modules::add_waiting(bench, &with_others, WAITING)?;
+    let order = [
+        (NATIVE, "native_follower", &alone, 0),
+        (Contender::HostLiveAlone, "accounts_1", &alone, 1),
+        (HOST, "accounts_1", &with_others, 1 + i64::from(WAITING)),
+    ];
     let mut rounds = Rounds::default();
-    let (mut idle_cpu, mut idle_rss) = (Vec::new(), Vec::new());
+    let mut idle = Vec::new();
     for _ in 0..bench.runs {
-        for (contender, schema) in [(native, "native_follower"), (host, "accounts_1")] {
+        for (contender, schema, modules, subscriptions) in order {
             let database = bench.server.empty(WORKLOAD).await?;
             let url = bench.server.url_of(&database);
             let running = contender::start(bench, contender, &url, modules.path())?;
             let mut client = Client::connect(&url, schema).await?;
-            client.append(OPENED).await?;
-            if contender == host {
-                client.until_all_are_active(i64::from(WAITING) + 1).await?;
-            }
-            // The first one waits for tables to be made, and is not counted.
-            client.append_and_watch(DEPOSITED).await?;
-            let mut latencies_ms = Vec::new();
-            for number in 0..APPENDS {
-                let step = number * 37 % PAUSE_STEPS_MS;
-                thread::sleep(PAUSE + Duration::from_millis(step.into()));
-                let latency = client.append_and_watch(DEPOSITED).await?;
-                latencies_ms.push(latency.as_secs_f64() * 1_000.0);
-            }
-            if contender == host {
-                let process = running.process();
-                let began = machine::cpu_seconds(&process)?;
-                thread::sleep(IDLE);
-                let used = machine::cpu_seconds(&process)? - began;
-                idle_cpu.push(used / IDLE.as_secs_f64() * 100.0);
-                idle_rss.push(machine::memory_mib(&process, "VmRSS:")?);
+            let latencies_ms = client.append_one_by_one(subscriptions).await?;
+            if contender == HOST {
+                idle.push(Idle::watch(&running.process())?);
             }
             let mut sample = running.finish(bench).await?;
             sample.events = APPENDS.into();
@@ -81,13 +72,39 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         }
     }
     report.add(WORKLOAD, &rounds);
-    for (name, percent) in [("live_p50_vs_native", 50), ("live_p99_vs_native", 99)] {
-        let of = |contender| percentile(&rounds.latencies_ms(contender), percent);
-        report.ratio(name, of(host) / of(native));
+    let at = |contender, percent| percentile(&rounds.latencies_ms(contender), percent);
+    for (name, contender, percent) in [
+        ("live_p50_vs_native", HOST, 50),
+        ("live_p99_vs_native", HOST, 99),
+        ("live_alone_p50_vs_native", Contender::HostLiveAlone, 50),
+        ("live_alone_p99_vs_native", Contender::HostLiveAlone, 99),
+    ] {
+        report.ratio(name, at(contender, percent) / at(NATIVE, percent));
     }
-    report.figure("idle_cpu_percent", crate::sample::median(idle_cpu));
-    report.figure("rss_idle_mib", crate::sample::median(idle_rss));
+    report.figure(
+        "idle_cpu_percent",
+        median(idle.iter().map(|idle| idle.cpu_percent)),
+    );
+    report.figure("rss_idle_mib", median(idle.iter().map(|idle| idle.rss_mib)));
     Ok(())
+}
+
+/// A host with nothing to do.
+struct Idle {
+    cpu_percent: f64,
+    rss_mib: f64,
+}
+
+impl Idle {
+    fn watch(process: &str) -> anyhow::Result<Idle> {
+        let began = machine::cpu_seconds(process)?;
+        thread::sleep(IDLE);
+        let used = machine::cpu_seconds(process)? - began;
+        Ok(Idle {
+            cpu_percent: used / IDLE.as_secs_f64() * 100.0,
+            rss_mib: machine::memory_mib(process, "VmRSS:")?,
+        })
+    }
 }
 
 /// Somebody who appends on one connection and looks on another.
@@ -104,6 +121,22 @@ impl Client {
             looks: PgConnection::connect(url).await?,
             look: format!("SELECT last_position FROM {schema}.account WHERE id = '000001'"),
         })
+    }
+
+    /// Waits until so many subscriptions follow the log, then appends to an idle log again and again.
+    async fn append_one_by_one(&mut self, subscriptions: i64) -> anyhow::Result<Vec<f64>> {
+        self.append(OPENED).await?;
+        self.until_active(subscriptions).await?;
+        // The first one may have to wait for tables to be made, and is not counted.
+        self.append_and_watch(DEPOSITED).await?;
+        let mut latencies_ms = Vec::new();
+        for number in 0..APPENDS {
+            let step = number * 37 % PAUSE_STEPS_MS;
+            thread::sleep(PAUSE + Duration::from_millis(step.into()));
+            let latency = self.append_and_watch(DEPOSITED).await?;
+            latencies_ms.push(latency.as_secs_f64() * 1_000.0);
+        }
+        Ok(latencies_ms)
     }
 
     async fn append(&mut self, events: &'static str) -> anyhow::Result<i64> {
@@ -131,7 +164,7 @@ impl Client {
         }
     }
 
-    async fn until_all_are_active(&mut self, count: i64) -> anyhow::Result<()> {
+    async fn until_active(&mut self, count: i64) -> anyhow::Result<()> {
         let active = "SELECT count(*) FROM projectionist.subscriptions WHERE status = 'Active'";
         let began = Instant::now();
         loop {
