@@ -7,6 +7,7 @@ use subscription::{RETRY_ATTEMPTS_MAX, RETRY_FACTOR_MAX, RetryPolicy};
 
 use super::check::Refusal;
 use super::limits::Limits;
+use crate::store::{MAX_HANDLE_TIMEOUT_MS, MAX_SETUP_TIMEOUT_MS};
 
 /// Largest settings file, in bytes.
 pub const MAX_SETTINGS_BYTES: u64 = 64 * 1024;
@@ -104,6 +105,18 @@ impl Settings {
                 "under [retry], attempts is at most {RETRY_ATTEMPTS_MAX} and factor from 1 to {RETRY_FACTOR_MAX}"
             )));
         }
+        let Limits {
+            handle_timeout_ms,
+            setup_timeout_ms,
+            ..
+        } = settings.limits;
+        let fits = (1..=MAX_HANDLE_TIMEOUT_MS).contains(&handle_timeout_ms)
+            && (1..=MAX_SETUP_TIMEOUT_MS).contains(&setup_timeout_ms);
+        if !fits {
+            return Err(bad(format!(
+                "under [limits], handle-timeout-ms is from 1 to {MAX_HANDLE_TIMEOUT_MS} and setup-timeout-ms from 1 to {MAX_SETUP_TIMEOUT_MS}"
+            )));
+        }
         Ok(settings)
     }
 }
@@ -144,6 +157,7 @@ mod tests {
             "rate = 1",
             "[limits]\nmemory = 1",
             "[retry]\nfactor = 0",
+            "[limits]\nhandle-timeout-ms = 50001",
             "[settings]\na = [1]",
             "[settings",
         ]

@@ -17,11 +17,18 @@ use super::subscriptions::{
 use super::value::Value;
 use super::{Digest, Error, GuestError, LaneKey, NewEvent, Store, quote};
 
-/// A statement of a batch may take so long before the server ends it; the host's own deadline comes first.
-const STATEMENT_TIMEOUT_MS: u32 = 60_000;
+/// How long a transaction of `handle` may stand idle, or run one statement, before the server ends it: a frozen host
+/// loses its lease. The host's own deadline comes first, see [`MAX_HANDLE_TIMEOUT_MS`].
+const HANDLE_PATIENCE_MS: u32 = 60_000;
 
-/// A batch whose host is frozen loses its lease after so long.
-const IDLE_TIMEOUT_MS: u32 = 60_000;
+/// The same for `setup` and `teardown`, which may build indexes.
+const DEFINE_PATIENCE_MS: u32 = 660_000;
+
+/// Longest deadline for a call of `handle`, in milliseconds: below it the server still waits.
+pub const MAX_HANDLE_TIMEOUT_MS: u64 = 50_000;
+
+/// Longest deadline for `setup` and `teardown`, in milliseconds.
+pub const MAX_SETUP_TIMEOUT_MS: u64 = 600_000;
 
 /// What may be done in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +139,7 @@ impl Batch {
         durability: Durability,
     ) -> Result<Opening, Error> {
         let mut leased = Leased::new(store.pool().acquire().await?);
-        let begin = begin_statement(&key.subscription, durability);
+        let begin = begin_statement(&key.subscription, grant, durability);
         let connection = leased.get();
         sqlx::raw_sql(AssertSqlSafe(begin))
             .execute(&mut *connection)
@@ -523,7 +530,11 @@ impl Drop for Batch {
     }
 }
 
-fn begin_statement(schema: &str, durability: Durability) -> String {
+fn begin_statement(schema: &str, grant: Grant, durability: Durability) -> String {
+    let patience_ms = match grant {
+        Grant::Define => DEFINE_PATIENCE_MS,
+        Grant::Handle => HANDLE_PATIENCE_MS,
+    };
     let synchronous_commit = match durability {
         Durability::Replayable => "off",
         Durability::Durable => "on",
@@ -531,8 +542,8 @@ fn begin_statement(schema: &str, durability: Durability) -> String {
     format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
          SET LOCAL synchronous_commit = {synchronous_commit}; \
-         SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; \
-         SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}; \
+         SET LOCAL statement_timeout = {patience_ms}; \
+         SET LOCAL idle_in_transaction_session_timeout = {patience_ms}; \
          SET LOCAL search_path = {}",
         quote(schema)
     )

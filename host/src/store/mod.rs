@@ -35,7 +35,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use admission::MAX_STATEMENT_BYTES;
 pub use append::{Appended, ExpectedVersion};
-pub use batch::{Batch, Change, Durability, Grant, LaneState, Opening, Outcome, PendingAppend};
+pub use batch::{
+    Batch, Change, Durability, Grant, LaneState, MAX_HANDLE_TIMEOUT_MS, MAX_SETUP_TIMEOUT_MS,
+    Opening, Outcome, PendingAppend,
+};
 pub use error::Error;
 pub use events::{Page, ReadLimit, RecordedEvent};
 pub use filter::ReadFilter;
