@@ -301,7 +301,7 @@ async fn a_guest_that_does_not_come_back_delays_nobody_else() {
     );
     modules.put_bytes(
         "loops_in_handle.toml",
-        b"[limits]\nhandle-timeout-ms = 600000\n",
+        b"[limits]\nhandle-timeout-ms = 50000\n",
     );
     modules.put("records.wasm", "records");
     let short = |options| Options {

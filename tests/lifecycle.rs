@@ -54,7 +54,7 @@ async fn a_batch_that_does_not_end_in_time_is_rolled_back() {
     let (database, modules) = (TestDatabase::new().await, Modules::with(&["slow"]));
     modules.put_bytes(
         "slow.toml",
-        b"[settings]\ndelay-ms = 5\n[limits]\nhandle-timeout-ms = 60000\n",
+        b"[settings]\ndelay-ms = 5\n[limits]\nhandle-timeout-ms = 50000\n",
     );
     database.append_ticks(5_000).await;
     let short = |options| Options {
@@ -78,7 +78,7 @@ async fn a_pause_ends_the_open_batch_and_lasts() {
     let (database, modules) = (TestDatabase::new().await, Modules::with(&["slow"]));
     modules.put_bytes(
         "slow.toml",
-        b"[settings]\ndelay-ms = 20\n[limits]\nhandle-timeout-ms = 600000\n",
+        b"[settings]\ndelay-ms = 20\n[limits]\nhandle-timeout-ms = 50000\n",
     );
     modules.put("records.wasm", "records");
     database.append_ticks(2_000).await;
