@@ -23,4 +23,5 @@ mod statements;
 mod support;
 mod tidy;
 mod verbs;
+mod versions;
 mod waiting;

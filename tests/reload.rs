@@ -86,16 +86,15 @@ async fn a_new_id_is_a_new_subscription_from_the_beginning() {
 
     let seen = database.until_all_seen_once("records_2").await;
     assert_eq!(codes(&seen), ["c"]);
-    database.until_status("records_2", "Active").await;
+    database.until_live("records", "records_2").await;
     database.append_ticks(5).await;
-    assert_eq!(
-        codes(&database.until_all_seen_once("records_1").await),
-        ["a"]
-    );
     assert_eq!(
         codes(&database.until_all_seen_once("records_2").await),
         ["c"]
     );
+    assert_eq!(database.status("records_1").await, "Detached(Active)");
+    let kept = database.seen("records_1").await.expect("rows");
+    assert_eq!(codes(&kept), ["a"]);
 }
 
 #[tokio::test]
@@ -290,7 +289,7 @@ async fn what_an_operator_brought_back_without_its_file_no_host_detaches_again()
 
     reactivate(&database, "records_1").await;
 
-    modules.put("more.wasm", "records_2");
+    modules.put("more.wasm", "accounts");
     both_have(&database, "more.wasm").await;
     modules.put("still_more.wasm", "traps_in_handle");
     both_have(&database, "still_more.wasm").await;

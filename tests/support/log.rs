@@ -175,7 +175,7 @@ impl TestDatabase {
     }
 
     /// Status, position and error in one line, for messages.
-    async fn standing(&self, id: &str) -> String {
+    pub async fn standing(&self, id: &str) -> String {
         let Ok(Some(row)) = self.store().subscription(id).await else {
             return "not registered".to_owned();
         };

@@ -9,6 +9,7 @@ pub mod log;
 pub mod modules;
 pub mod process;
 pub mod rows;
+pub mod versions;
 pub mod writer;
 
 use std::fmt::Display;

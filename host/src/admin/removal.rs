@@ -318,6 +318,7 @@ async fn tear_down(
         line: found.line.clone(),
         kind: found.kind,
         live: found.status.resume() != Some(Resume::Booting),
+        muted: false,
         attempt: 1,
         retry_context: None,
         settings: Arc::new(settings.settings),

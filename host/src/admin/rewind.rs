@@ -185,6 +185,14 @@ impl Rewind {
             unreachable!("what cannot be rewound was refused before the lane was taken")
         };
         if let Some(module) = module {
+            // Under the lane's lock, without which no line is switched.
+            let line = self.store.line(&found.line).await?;
+            let is_read = line.is_some_and(|line| {
+                found.kind == Kind::Projector && line.live.as_deref() == Some(&found.id)
+            });
+            if is_read {
+                batch.empty_line(&found.line).await?;
+            }
             batch.empty_schema().await?;
             batch = match self.set_up(found, &module, batch).await {
                 Ok(batch) => batch,
@@ -196,6 +204,9 @@ impl Rewind {
                     return Ok(NotDone::failed(why));
                 }
             };
+            if is_read {
+                batch.point_line(&found.line).await?;
+            }
         }
         batch.begin_generation(to).await?;
         let change = store::Change::Must(expected, next);
@@ -239,6 +250,7 @@ impl Rewind {
             line: found.line.clone(),
             kind: found.kind,
             live: false,
+            muted: false,
             attempt: 1,
             retry_context: None,
             settings: Arc::new(settings.settings),

@@ -90,6 +90,14 @@ impl Presenter {
             Notice::Swapped { subscription, file } => println!(
                 "{subscription:<20} reloaded   from {file}, takes over with the next batch"
             ),
+            Notice::LineSwitched { line, from, to } => {
+                let instead =
+                    from.map_or_else(String::new, |from| format!(", not {from} any more"));
+                println!("{line:<20} readable   as {line}.*, which is {to} now{instead}");
+            }
+            Notice::SwitchHeldUp { line, to, why } => {
+                println!("{line:<20} waits      {to} has caught up, but {why}");
+            }
             Notice::Refused { file, reason } => println!("{file:<20} refused    {reason}"),
             Notice::Directory {
                 problem: Some(problem),

@@ -28,6 +28,8 @@ pub(super) enum Done {
     Stale,
     /// Nothing is there to handle.
     CaughtUp,
+    /// There is something, and it is another version's turn first.
+    HeldBack,
     Failed(Box<FailedBatch>),
 }
 
@@ -74,10 +76,19 @@ pub(super) async fn run(
         batch.rollback().await?;
         return Ok(Done::Stale);
     }
-    let target = target(known, &mut batch, portion.horizon).await?;
+    let wanted = target(known, &mut batch, portion.horizon).await?;
+    let target = below_ceiling(&state, wanted);
     if state.position >= target && !arrives(state.status, known.run_mode) {
         batch.rollback().await?;
-        return Ok(Done::CaughtUp);
+        return Ok(if target < wanted {
+            Done::HeldBack
+        } else {
+            Done::CaughtUp
+        });
+    }
+    if state.ceiling.is_some() {
+        // What was read ahead may go past it.
+        ahead.take();
     }
     let pace = Pace::of(
         &known.descriptor,
@@ -125,6 +136,14 @@ async fn target(known: &Subscription, batch: &mut Batch, horizon: i64) -> Result
             batch.fix_boot_until(horizon).await?;
             Ok(horizon)
         }
+    }
+}
+
+/// While its line is handed over, a version goes no further than another one stands.
+fn below_ceiling(state: &LaneState, target: i64) -> i64 {
+    match state.ceiling {
+        Some(ceiling) => target.min(ceiling).max(state.position.min(target)),
+        None => target,
     }
 }
 
@@ -261,6 +280,7 @@ pub(super) async fn start(
         line: known.line.clone(),
         kind: known.kind,
         live: state.status == Status::Active,
+        muted: state.muted,
         attempt: failures + 1,
         retry_context: if failures > 0 {
             state.retry_context.clone()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use subscription::RetryPolicy;
+use subscription::{RetryPolicy, SwitchWhen};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use super::follower::Follower;
 use super::intake::{Intake, Settled};
 use super::notice::Notice;
 use super::shared::Shared;
+use super::switch;
 use super::watch::FileHints;
 use super::worker;
 use crate::guest::{Compiler, Runtime};
@@ -50,6 +51,8 @@ pub struct Options {
     pub rescan: Duration,
     pub drain: Duration,
     pub retry: RetryPolicy,
+    /// When a version that has caught up goes live, unless its guest or its settings say.
+    pub switch_when: SwitchWhen,
     /// What `status` calls this host.
     pub name: String,
 }
@@ -64,6 +67,7 @@ impl Options {
             rescan: DEFAULT_RESCAN,
             drain: DEFAULT_DRAIN,
             retry: RetryPolicy::default(),
+            switch_when: SwitchWhen::default(),
             name: format!("pid {}", std::process::id()),
         }
     }
@@ -104,6 +108,7 @@ impl Host {
             catalog,
             Uuid::new_v4(),
             options.retry,
+            options.switch_when,
             follower.horizon(),
         );
         let intake = Intake::new(Arc::clone(&shared), options.modules.clone());
@@ -152,6 +157,7 @@ impl Host {
             self.options.clone(),
             stop.clone(),
         ));
+        let switching = tokio::spawn(switch::run(Arc::clone(&self.shared), stop.clone()));
         let mut workers = Workers::new(Arc::clone(&self.shared), stop.clone());
         let mut changes = self.shared.changes.subscribe();
         let mut problems = 0_u32;
@@ -182,6 +188,7 @@ impl Host {
         }
         workers.drain(self.options.drain).await;
         let _ = alive.await;
+        let _ = switching.await;
         following.ended().await;
         self.leave().await;
         Ok(())

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use subscription::{File, Input, Next, Status, SubscriberId, choose, missing};
+use subscription::{File, Input, Next, Status, SubscriberId, choose, has_successor, missing};
 
 use super::catalog;
 use super::directory::{Directory, Files, Found, Look, Marker};
@@ -333,6 +333,9 @@ impl Intake {
             None => subscription::Look::Unmarked,
         };
         let elsewhere = self.held_elsewhere(&rows).await?;
+        // Whose place a later version took in this directory runs on from its stored bytes, and is not this directory's any more.
+        self.held
+            .retain(|id| here.contains(id) || !has_successor(id, &here));
         // What another host detached is not missing here either: an operator may bring it back without its file.
         self.held
             .retain(|id| here.contains(id) || attached.contains(id));

@@ -23,6 +23,9 @@ use crate::store::{
 /// A lane that somebody else holds is looked at again after so long.
 const TAKEN_DELAY_MS: u64 = 10;
 
+/// How long a version that is held back waits for the one that goes before it.
+const HELD_BACK_DELAY_MS: u64 = 5;
+
 /// What a step came to, and when the next one makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -230,6 +233,12 @@ impl Lane {
             batch::Done::CaughtUp => {
                 self.position = Some(horizon);
                 Ok(Step::Idle)
+            }
+            batch::Done::HeldBack => {
+                self.position = None;
+                Ok(Step::Wait {
+                    retry_ms: HELD_BACK_DELAY_MS,
+                })
             }
             batch::Done::Failed(failed) => self.failed(known, *failed).await,
         }

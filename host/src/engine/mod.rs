@@ -17,6 +17,7 @@ mod registration;
 mod setup;
 mod shared;
 mod stepped;
+mod switch;
 mod watch;
 mod worker;
 

@@ -12,6 +12,18 @@ pub enum Notice {
     Registered { subscription: String, file: String },
     /// New code under the same id takes over with the next batch.
     Swapped { subscription: String, file: String },
+    /// Readers of a line see another version now; without `from`, the first.
+    LineSwitched {
+        line: String,
+        from: Option<String>,
+        to: String,
+    },
+    /// A version has caught up and something is in the way of showing it.
+    SwitchHeldUp {
+        line: String,
+        to: String,
+        why: String,
+    },
     /// A file was refused; the last good module stays.
     Refused { file: String, reason: String },
     /// The directory of modules cannot be looked at, or can again. Until it can, nothing changes.

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use subscription::{
-    Input, Kind, LineVersion, Next, Registration, RunMode, Start, Status, Stored, SubscriberId,
-    register, start,
+    Descriptor, Kind, LineVersion, Registration, RunMode, Start, Status, Stored, register, start,
 };
 
 use super::notice::Notice;
 use super::shared::Shared;
 use crate::guest::{Module, Settings};
-use crate::store::{Digest, Error, NewSubscription, Subscription, Swap};
+use crate::store::{Digest, Error, NewSubscription, Subscription, Succession, Swap, failpoint};
 
 /// A guest that a file holds.
 pub(super) struct Found<'a> {
@@ -33,7 +32,9 @@ pub(super) async fn take_up(
     rows: &[Subscription],
 ) -> Result<Verdict, Error> {
     let descriptor = found.module.descriptor();
-    let versions = line_versions(descriptor.id.line(), rows);
+    let line = shared.store.line(descriptor.id.line()).await?;
+    let live = line.and_then(|line| line.live);
+    let versions = line_versions(descriptor.id.line(), live.as_deref(), rows);
     let known = stored.map(|row| Stored {
         status: row.status,
         descriptor: row.descriptor.clone(),
@@ -62,11 +63,23 @@ async fn register_new(
         return Ok(Ok(()));
     };
     let descriptor = found.module.descriptor();
-    let start_position = match start(descriptor, versions) {
-        Start::As(RunMode::FromNow) => horizon,
-        Start::As(RunMode::FromPosition(position)) => position,
-        Start::As(RunMode::FromBeginning | RunMode::Once) => 0,
-        Start::After(predecessor) => stop_predecessor(shared, &predecessor).await?,
+    let (start_position, succession) = match start(descriptor, versions) {
+        Start::As(mode) => {
+            let position = match mode {
+                RunMode::FromNow => horizon,
+                RunMode::FromPosition(position) => position,
+                RunMode::FromBeginning | RunMode::Once => 0,
+            };
+            let is_later = descriptor.kind == Kind::Projector && has_earlier(descriptor, versions);
+            let succession = if is_later {
+                Succession::Later
+            } else {
+                Succession::First
+            };
+            (position, succession)
+        }
+        Start::After(earlier) => (0, Succession::After(earlier.to_string())),
+        Start::Behind(earlier) => (0, Succession::Behind(earlier.to_string())),
     };
     if !keep_module(shared, found).await? {
         return Ok(Ok(()));
@@ -77,15 +90,10 @@ async fn register_new(
         module: *found.module.digest(),
         start_position,
     };
-    match shared.store.register(&new).await {
+    match shared.store.register_version(&new, &succession).await {
         Ok(true) => {
             let (id, file) = (&descriptor.id, found.file);
-            tracing::info!(
-                subscription = id.as_str(),
-                file,
-                start_position,
-                "{id} is new, from {file}"
-            );
+            tracing::info!(subscription = id.as_str(), file, "{id} is new, from {file}");
             shared.notify(Notice::Registered {
                 subscription: id.to_string(),
                 file: file.to_owned(),
@@ -93,23 +101,16 @@ async fn register_new(
             shared.hint_changes();
             Ok(Ok(()))
         }
-        // Another host was faster.
+        // Another host was faster, or the version before is in a batch.
         Ok(false) => Ok(Ok(())),
         Err(error @ Error::SchemaTaken { .. }) => Ok(Err(error.to_string())),
         Err(error) => Err(error),
     }
 }
 
-/// A processor goes on where the version before it stopped, which is stopped first.
-async fn stop_predecessor(shared: &Shared, id: &SubscriberId) -> Result<i64, Error> {
-    let store = &shared.store;
-    if let Some(row) = store.subscription(id.as_str()).await?
-        && let Ok(Next::Status(next)) = row.status.on(Input::Superseded, row.run_mode)
-    {
-        store.change_status(id.as_str(), row.status, next).await?;
-    }
-    let lanes = store.lanes(Some(id.as_str())).await?;
-    Ok(lanes.iter().map(|lane| lane.position).min().unwrap_or(0))
+fn has_earlier(descriptor: &Descriptor, versions: &[LineVersion]) -> bool {
+    let earlier = |version: &LineVersion| version.id.version() < descriptor.id.version();
+    versions.iter().any(earlier)
 }
 
 async fn swap(
@@ -171,6 +172,12 @@ async fn write_swap(
         to,
         descriptor: found.module.descriptor(),
         settings: &stored_form(&found.settings),
+        // A run mode may change while the subscription is New, unless it is not the guest's to choose.
+        run_mode: if row.run_mode == row.descriptor.run_mode {
+            found.module.descriptor().run_mode
+        } else {
+            row.run_mode
+        },
     };
     shared.store.swap_module(&swap).await
 }
@@ -189,6 +196,7 @@ async fn keep_module(shared: &Shared, found: &Found<'_>) -> Result<bool, Error> 
         .store
         .keep_module(&digest, &bytes, descriptor)
         .await?;
+    failpoint("module-kept");
     Ok(true)
 }
 
@@ -210,18 +218,14 @@ fn check_settings(new: &Settings, row: &Subscription) -> Result<(), String> {
     Ok(())
 }
 
-fn line_versions(line: &str, rows: &[Subscription]) -> Vec<LineVersion> {
-    let of_line = || rows.iter().filter(|row| row.line == line);
-    // Until versions of a line are switched, readers see the highest that is attached.
-    let live = of_line()
-        .filter(|row| !matches!(row.status, Status::Detached(_)))
-        .map(|row| row.version)
-        .max();
-    of_line()
+fn line_versions(line: &str, live: Option<&str>, rows: &[Subscription]) -> Vec<LineVersion> {
+    rows.iter()
+        .filter(|row| row.line == line)
         .map(|row| LineVersion {
             id: row.descriptor.id.clone(),
             kind: row.kind,
-            live: Some(row.version) == live,
+            live: Some(row.id.as_str()) == live,
+            attached: !matches!(row.status, Status::Detached(_)),
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use subscription::RetryPolicy;
+use subscription::{RetryPolicy, SwitchWhen};
 use tokio::sync::{Semaphore, broadcast, watch};
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ pub(super) struct Shared {
     pub catalog: Catalog,
     pub host: Uuid,
     pub retry: RetryPolicy,
+    /// When versions go live whose guest and settings do not say.
+    pub switch_when: SwitchWhen,
     /// Everything up to here is settled. None until the horizon has been seen once.
     pub horizon: watch::Receiver<Option<i64>>,
     /// "Look again": rows of subscriptions or modules have changed, by whomever.
@@ -40,6 +42,7 @@ impl Shared {
         catalog: Catalog,
         host: Uuid,
         retry: RetryPolicy,
+        switch_when: SwitchWhen,
         horizon: watch::Receiver<Option<i64>>,
     ) -> Arc<Shared> {
         Arc::new(Shared {
@@ -47,6 +50,7 @@ impl Shared {
             catalog,
             host,
             retry,
+            switch_when,
             horizon,
             changes: watch::channel(0).0,
             permits: Semaphore::new(MAX_OPEN_BATCHES),

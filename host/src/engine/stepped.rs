@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use subscription::{Illegal, Input, Status};
+use tokio_util::sync::CancellationToken;
 
 use super::host::{Error, Host};
 use super::lane::{Lane, Step};
 use super::shared::Shared;
+use super::switch;
 use crate::store::{LaneKey, Subscription};
 
 /// What `run --once` came to.
@@ -85,6 +87,8 @@ impl Host {
         let mut events = 0;
         loop {
             let horizon = self.follower.look().await?;
+            // What is overtaken already is not built.
+            switch::due(&self.shared).await?;
             let mut worked = false;
             for row in self.shared.store.lanes(None).await? {
                 let left = lanes.entry(row.key.clone()).or_insert(limit);
@@ -92,6 +96,9 @@ impl Host {
                 worked |= step_until_idle(&mut lane).await?;
                 *left = lane.left();
                 events += lane.handled();
+            }
+            if !worked {
+                worked = self.switch_lines().await?;
             }
             if !worked && self.follower.look().await? == horizon {
                 let spent = lanes.into_iter().filter(|(_, left)| *left == Some(0));
@@ -105,6 +112,17 @@ impl Host {
                 });
             }
         }
+    }
+
+    /// Switches lines whose next version has caught up. Whether anything changed.
+    async fn switch_lines(&self) -> Result<bool, Error> {
+        let never = CancellationToken::new();
+        let mut switched = false;
+        for handover in switch::due(&self.shared).await? {
+            let attempted = switch::attempt(&self.shared, &handover, &never).await?;
+            switched |= attempted == switch::Attempt::Switched;
+        }
+        Ok(switched)
     }
 
     /// Registers the guests of the directory, and leaves what follows from that to others.

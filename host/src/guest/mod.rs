@@ -24,5 +24,5 @@ pub use instance::Instance;
 pub use limits::Limits;
 pub use module::{Module, check_size};
 pub use runtime::{Runtime, engine};
-pub use settings::{MAX_SETTINGS_BYTES, Retry, Settings};
+pub use settings::{MAX_SETTINGS_BYTES, Retry, Settings, Versions};
 pub use state::CallContext;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use subscription::{RETRY_ATTEMPTS_MAX, RETRY_FACTOR_MAX, RetryPolicy};
+use subscription::{RETRY_ATTEMPTS_MAX, RETRY_FACTOR_MAX, RetryPolicy, SwitchWhen};
 
 use super::check::Refusal;
 use super::limits::Limits;
@@ -20,6 +20,16 @@ pub struct Settings {
     pub settings: BTreeMap<String, String>,
     pub limits: Limits,
     pub retry: Option<Retry>,
+    pub versions: Versions,
+}
+
+/// What becomes of this version, and of those that it takes over from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Versions {
+    /// When it goes live: `ready` or `activated`. In place of the host's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch: Option<SwitchWhen>,
 }
 
 /// The retry policy of one guest, in place of the host's.
@@ -92,7 +102,7 @@ impl Settings {
         }
         let settings: Settings = table.try_into().map_err(|error: toml::de::Error| {
             bad(format!(
-                "{}; it may have [settings] (text for the guest), [limits] and [retry]",
+                "{}; it may have [settings] (text for the guest), [limits], [retry] and [versions]",
                 error.message()
             ))
         })?;

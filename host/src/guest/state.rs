@@ -22,6 +22,8 @@ pub struct CallContext {
     pub kind: Kind,
     /// False until the subscription has been at the horizon once.
     pub live: bool,
+    /// It goes through history for its state alone: what it appends is dropped, and no request leaves the host.
+    pub muted: bool,
     /// 1 on the first delivery.
     pub attempt: u32,
     pub retry_context: Option<String>,

@@ -72,6 +72,10 @@ pub struct LaneState {
     pub module: Digest,
     pub generation: i32,
     pub boot_until: Option<i64>,
+    /// While its line is handed over: how far it may go.
+    pub ceiling: Option<i64>,
+    /// It goes through history without effects.
+    pub muted: bool,
     /// Failures so far, and at which event, when the last batch failed.
     pub attempts: i32,
     pub error_position: Option<i64>,
@@ -160,6 +164,8 @@ impl Batch {
             module: read_digest(&row, "module")?,
             generation: row.try_get("generation")?,
             boot_until: row.try_get("boot_until")?,
+            ceiling: row.try_get("ceiling")?,
+            muted: row.try_get("muted")?,
             attempts: row.try_get::<Option<i32>, _>("attempts")?.unwrap_or(0),
             error_position: row.try_get("error_position")?,
             retry_context: row.try_get("retry_context")?,
@@ -445,7 +451,7 @@ impl Batch {
         Ok(())
     }
 
-    fn connection(&mut self) -> &mut PgConnection {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
         self.connection
             .as_mut()
             .expect("the connection is there until the batch ends")

@@ -7,13 +7,16 @@ mod bell;
 mod copy_format;
 mod error;
 mod events;
+mod failpoint;
 mod filter;
 mod guest_error;
+mod handover;
 mod horizon;
 mod hosts;
 mod import;
 mod lanes;
 mod leased;
+mod line;
 mod listener;
 mod modules;
 mod new_event;
@@ -25,6 +28,7 @@ mod source;
 mod statement;
 mod streams;
 mod subscriptions;
+mod switch;
 pub mod value;
 
 use std::sync::Arc;
@@ -41,18 +45,24 @@ pub use batch::{
 };
 pub use error::Error;
 pub use events::{Page, ReadLimit, RecordedEvent};
+pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS, failpoint};
 pub use filter::ReadFilter;
 pub use guest_error::GuestError;
+pub use handover::{HANDOVER_LEASE, Handover, Level};
 pub use horizon::{Holder, Horizon, Look};
 pub use hosts::{HOST_LIFETIME, HostFile, HostRow};
 pub use import::{ImportLine, Importer, Written};
 pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
+pub use line::{Hindrance, LineRow};
 pub use listener::{Hint, Listener, Ringer};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
 pub use skipped::SkippedEvent;
 pub use source::EventSource;
 pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
-pub use subscriptions::{Digest, NewSubscription, Subscription, Swap, kind_text, run_mode_text};
+pub use subscriptions::{
+    Digest, NewSubscription, Subscription, Succession, Swap, kind_text, run_mode_text,
+};
+pub use switch::{Held, Switched};
 pub use value::Value;
 
 use admission::Admission;

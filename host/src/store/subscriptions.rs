@@ -5,7 +5,12 @@ use sqlx::{PgConnection, Row};
 use subscription::{Descriptor, Input, Kind, Next, RunMode, Status};
 use time::OffsetDateTime;
 
+use super::failpoint::failpoint;
+use super::switch::{Busy, lock_lanes, set_live, supersede};
 use super::{Error, Store, quote};
+
+/// How long a registration waits for the open batch of the version that it takes over from.
+const PREDECESSOR_PATIENCE: &str = "2s";
 
 /// The SHA-256 of a module's bytes.
 pub type Digest = [u8; 32];
@@ -25,6 +30,12 @@ pub struct Subscription {
     pub boot_until: Option<i64>,
     pub status: Status,
     pub status_since: OffsetDateTime,
+    /// It was what readers saw, since then or earlier.
+    pub went_live_at: Option<OffsetDateTime>,
+    /// Since then another version is live.
+    pub left_live_at: Option<OffsetDateTime>,
+    /// A processor that goes through history without effects.
+    pub muted: bool,
     pub generation: i32,
     pub descriptor: Descriptor,
     /// What the operator set for the guest, as the floor of guests wrote it.
@@ -43,6 +54,19 @@ pub struct NewSubscription {
     pub start_position: i64,
 }
 
+/// What a new subscription is to the versions of its line that there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Succession {
+    /// The first, or one that begins by its own run mode.
+    First,
+    /// A later projector: whatever its run mode, it is built from the beginning beside the live one.
+    Later,
+    /// A later processor: this one is stopped, and it goes on exactly there.
+    After(String),
+    /// A later processor that builds its state from history first, muted, while this one works on.
+    Behind(String),
+}
+
 /// What takes the place of a module.
 #[derive(Clone, Copy, Debug)]
 pub struct Swap<'a> {
@@ -51,6 +75,7 @@ pub struct Swap<'a> {
     pub to: &'a Digest,
     pub descriptor: &'a Descriptor,
     pub settings: &'a serde_json::Value,
+    pub run_mode: RunMode,
 }
 
 /// The text of a run mode in the table.
@@ -92,20 +117,45 @@ impl Store {
 
     /// Writes a new subscription with its checkpoints and its schema. `false`: another host was faster.
     pub async fn register(&self, new: &NewSubscription) -> Result<bool, Error> {
+        self.register_version(new, &Succession::First).await
+    }
+
+    /// The same for a version of a line that is there. `false` also when the version before it is in a batch that does not
+    /// end: look again.
+    pub async fn register_version(
+        &self,
+        new: &NewSubscription,
+        succession: &Succession,
+    ) -> Result<bool, Error> {
         let descriptor = &new.descriptor;
-        let id = descriptor.id.as_str();
+        let (id, line) = (descriptor.id.as_str(), descriptor.id.line());
         let mut transaction = self.pool().begin().await?;
+        make_line(&mut transaction, line, descriptor.kind).await?;
+        let start_position = match succession {
+            Succession::First | Succession::Later => new.start_position,
+            Succession::After(earlier) => match stop(&mut transaction, earlier).await? {
+                Some(position) => position,
+                None => return Ok(false),
+            },
+            Succession::Behind(_) => 0,
+        };
+        let mode = match (succession, descriptor.run_mode) {
+            (Succession::First | Succession::After(_), own) => own,
+            (Succession::Later | Succession::Behind(_), RunMode::Once) => RunMode::Once,
+            (Succession::Later | Succession::Behind(_), _) => RunMode::FromBeginning,
+        };
         let inserted = sqlx::query(include_str!("sql/insert_subscription.sql"))
             .bind(id)
-            .bind(descriptor.id.line())
+            .bind(line)
             .bind(descriptor.id.version() as i64)
             .bind(kind_text(descriptor.kind))
             .bind(&descriptor.group)
-            .bind(run_mode_text(descriptor.run_mode))
-            .bind(new.start_position)
+            .bind(run_mode_text(mode))
+            .bind(start_position)
             .bind(sqlx::types::Json(descriptor))
             .bind(sqlx::types::Json(&new.settings))
             .bind(new.module.as_slice())
+            .bind(matches!(succession, Succession::Behind(_)))
             .execute(&mut *transaction)
             .await?;
         if inserted.rows_affected() == 0 {
@@ -115,12 +165,28 @@ impl Store {
         sqlx::query(include_str!("sql/insert_checkpoint.sql"))
             .bind(id)
             .bind(1_i32)
-            .bind(new.start_position)
+            .bind(start_position)
             .execute(&mut *transaction)
             .await?;
         create_schema(&mut transaction, id).await?;
+        match (descriptor.kind, succession) {
+            // Of processors the newest is the one that works; there is nothing that readers could be switched to.
+            (Kind::Processor, Succession::First | Succession::Later | Succession::After(_)) => {
+                set_live(&mut transaction, line, id).await?;
+            }
+            (Kind::Processor, Succession::Behind(earlier)) => {
+                sqlx::query(include_str!("sql/keep_live.sql"))
+                    .bind(line)
+                    .bind(earlier)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            (Kind::Projector, _) => {}
+        }
         notify_control(&mut transaction).await?;
+        failpoint("version-registering");
         transaction.commit().await?;
+        failpoint("version-registered");
         Ok(true)
     }
 
@@ -188,6 +254,7 @@ impl Store {
             .bind(swap.to.as_slice())
             .bind(sqlx::types::Json(swap.descriptor))
             .bind(sqlx::types::Json(swap.settings))
+            .bind(run_mode_text(swap.run_mode))
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(row) = swapped else {
@@ -230,13 +297,11 @@ pub(super) async fn drop_subscription(
     connection: &mut PgConnection,
     id: &str,
 ) -> Result<bool, Error> {
-    let removed = sqlx::query(include_str!("sql/delete_subscription.sql"))
+    let line: Option<String> = sqlx::query_scalar(include_str!("sql/delete_subscription.sql"))
         .bind(id)
-        .execute(&mut *connection)
-        .await?
-        .rows_affected()
-        > 0;
-    if removed {
+        .fetch_optional(&mut *connection)
+        .await?;
+    if line.is_some() {
         sqlx::query(sqlx::AssertSqlSafe(format!(
             "DROP SCHEMA IF EXISTS {} CASCADE",
             quote(id)
@@ -246,9 +311,49 @@ pub(super) async fn drop_subscription(
         sqlx::query(include_str!("sql/delete_unreferenced_modules.sql"))
             .execute(&mut *connection)
             .await?;
+        sqlx::query(include_str!("sql/forget_line.sql"))
+            .bind(&line)
+            .execute(&mut *connection)
+            .await?;
     }
     notify_control(connection).await?;
-    Ok(removed)
+    Ok(line.is_some())
+}
+
+/// The first version of a line makes the schema that readers will use, so that it can be granted before anything is in it.
+async fn make_line(connection: &mut PgConnection, line: &str, kind: Kind) -> Result<(), Error> {
+    let inserted = sqlx::query(include_str!("sql/insert_line.sql"))
+        .bind(line)
+        .bind(kind_text(kind))
+        .execute(&mut *connection)
+        .await?;
+    // The schema of a processor without a version has the name of its line.
+    if inserted.rows_affected() > 0 && kind == Kind::Projector {
+        create_schema(connection, line).await?;
+        sqlx::query(include_str!("sql/mark_line_schema.sql"))
+            .bind(line)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Stops a version for good, and says where. `None`: a batch of it is open and does not end.
+async fn stop(connection: &mut PgConnection, id: &str) -> Result<Option<i64>, Error> {
+    sqlx::query(include_str!("sql/set_lock_timeout.sql"))
+        .bind(PREDECESSOR_PATIENCE)
+        .execute(&mut *connection)
+        .await?;
+    let positions = match lock_lanes(connection, &[id]).await? {
+        Ok(positions) => positions,
+        Err(Busy) => return Ok(None),
+    };
+    supersede(connection, id).await?;
+    sqlx::query(include_str!("sql/left_live.sql"))
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(Some(positions.get(id).copied().unwrap_or(0)))
 }
 
 /// Drops the schema of a subscription and makes it again, empty.
@@ -310,16 +415,24 @@ fn read_subscription(row: &PgRow) -> Result<Subscription, Error> {
         row.try_get::<sqlx::types::Json<Descriptor>, _>("descriptor")?;
     let settings: serde_json::Value = row.try_get("settings")?;
     let start_position: i64 = row.try_get("start_position")?;
+    let mode: String = row.try_get("run_mode")?;
     Ok(Subscription {
         status: read_status(row, &id)?,
         line: row.try_get("line")?,
         version: row.try_get("version")?,
         kind: descriptor.kind,
         group: row.try_get("group_name")?,
-        run_mode: descriptor.run_mode,
+        // A later version of a line may have another than its guest says.
+        run_mode: match RunMode::from_parts(&mode, None) {
+            Some(stored) => stored,
+            None => descriptor.run_mode,
+        },
         start_position,
         boot_until: row.try_get("boot_until")?,
         status_since: row.try_get("status_since")?,
+        went_live_at: row.try_get("went_live_at")?,
+        left_live_at: row.try_get("left_live_at")?,
+        muted: row.try_get("muted")?,
         generation: row.try_get("generation")?,
         descriptor,
         settings,

@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::option::{check_options, rebuild_state, retry_policy};
+use crate::option::{check_options, rebuild_state, retry_policy, switch_when};
 use crate::quote::quoted;
 use crate::{
     BadId, BadOption, BadPattern, CHUNK_EVENTS_MAX, Filter, KNOWN_OPTIONS, Pattern, RetryPolicy,
-    SubscriberId,
+    SubscriberId, SwitchWhen,
 };
 
 /// Bytes of a group's name.
@@ -133,6 +133,11 @@ impl Descriptor {
     /// Whether a later version of a processor first goes through history, muted.
     pub fn rebuilds_state(&self) -> bool {
         rebuild_state(&self.options).unwrap_or(false)
+    }
+
+    /// When a version that has caught up goes live, if this guest says.
+    pub fn switch_when(&self) -> Option<SwitchWhen> {
+        switch_when(&self.options).unwrap_or(None)
     }
 
     /// The option with this key.

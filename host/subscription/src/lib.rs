@@ -10,6 +10,7 @@ mod failure;
 mod filter;
 mod id;
 mod isolation;
+mod line;
 mod option;
 mod pace;
 mod presence;
@@ -29,12 +30,13 @@ pub use failure::{ErrorClass, SERIALIZATION_FAILURES_MAX, Verdict};
 pub use filter::{BadPattern, Clause, Filter, PATTERN_BYTES_MAX, Pattern};
 pub use id::{BadId, ID_BYTES_MAX, IdFault, Line, SubscriberId, VERSION_MAX};
 pub use isolation::{Clue, Isolation};
+pub use line::{LineDuty, LineMember, SwitchWhen, line_duty};
 pub use option::{BadOption, KNOWN_OPTIONS, OPTION_BYTES_MAX, OPTIONS_MAX};
 pub use pace::{
     BATCH_BYTES_MAX, BATCH_MS, BOOT_EVENTS_MAX, CHUNK_EVENTS_MAX, LIVE_EVENTS_MAX, Pace,
     batch_limit,
 };
-pub use presence::{Chosen, File, Look, choose, missing};
+pub use presence::{Chosen, File, Look, choose, has_successor, missing};
 pub use register::{LineVersion, Refused, Registration, Stored, register};
 pub use retry::{RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RetryPolicy};
 pub use start::{Start, start};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::quote::quoted;
-use crate::{RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RetryPolicy};
+use crate::{RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RetryPolicy, SwitchWhen};
 
 /// Options in a descriptor.
 pub const OPTIONS_MAX: usize = 64;
@@ -16,15 +16,17 @@ const RETRY_ATTEMPTS: &str = "retry-attempts";
 const RETRY_BASE_MS: &str = "retry-base-ms";
 const RETRY_FACTOR: &str = "retry-factor";
 const REBUILD_STATE: &str = "rebuild-state";
+const SWITCH: &str = "switch";
 
 /// The keys that the host knows. Others are reported and have no effect: a newer guest may run on an older host.
-pub const KNOWN_OPTIONS: [&str; 6] = [
+pub const KNOWN_OPTIONS: [&str; 7] = [
     RETRY_ATTEMPTS,
     RETRY_BASE_MS,
     RETRY_FACTOR,
     "timeout-ms",
     "memory-mib",
     REBUILD_STATE,
+    SWITCH,
 ];
 
 /// An option that cannot be understood.
@@ -51,6 +53,10 @@ pub enum BadOption {
         most: u64,
     },
     Switch {
+        key: String,
+        value: String,
+    },
+    When {
         key: String,
         value: String,
     },
@@ -81,6 +87,7 @@ pub(crate) fn check_options(options: &[(String, String)]) -> Result<(), BadOptio
         number(options, key, 1, u64::from(u32::MAX))?;
     }
     rebuild_state(options)?;
+    switch_when(options)?;
     retry_policy(options, RetryPolicy::default()).map(drop)
 }
 
@@ -107,6 +114,19 @@ pub(crate) fn rebuild_state(options: &[(String, String)]) -> Result<bool, BadOpt
         Some("true") => Ok(true),
         Some(other) => Err(BadOption::Switch {
             key: REBUILD_STATE.to_owned(),
+            value: other.to_owned(),
+        }),
+    }
+}
+
+/// When a version that has caught up goes live, if the guest says.
+pub(crate) fn switch_when(options: &[(String, String)]) -> Result<Option<SwitchWhen>, BadOption> {
+    match value(options, SWITCH) {
+        None => Ok(None),
+        Some("ready") => Ok(Some(SwitchWhen::Ready)),
+        Some("activated") => Ok(Some(SwitchWhen::Activated)),
+        Some(other) => Err(BadOption::When {
+            key: SWITCH.to_owned(),
             value: other.to_owned(),
         }),
     }
@@ -175,6 +195,12 @@ impl fmt::Display for BadOption {
             } => write!(
                 formatter,
                 "its option {} is {}: give a whole number from {least} to {most}",
+                quoted(key),
+                quoted(value)
+            ),
+            BadOption::When { key, value } => write!(
+                formatter,
+                "its option {} is {}: give `ready` or `activated`",
                 quoted(key),
                 quoted(value)
             ),

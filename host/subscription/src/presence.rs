@@ -53,7 +53,18 @@ pub fn choose<'a>(files: &'a [File], stored: Option<&Digest>) -> Option<Chosen<'
     })
 }
 
-/// The ids whose guest is gone.
+/// Whether one of these ids is a later version of the same line: then the earlier one runs on from its stored bytes until the
+/// later one takes over, with its file or without.
+pub fn has_successor<'a>(
+    id: &SubscriberId,
+    among: impl IntoIterator<Item = &'a SubscriberId>,
+) -> bool {
+    among
+        .into_iter()
+        .any(|other| other.line() == id.line() && other.version() > id.version())
+}
+
+/// The ids whose guest is gone. One that has a successor is not: see [`has_successor`].
 ///
 /// - `attached`: subscriptions that are not Detached.
 /// - `held`: ids that this directory held at an earlier look.
@@ -70,6 +81,7 @@ pub fn missing(
     attached
         .intersection(held)
         .filter(|id| !here.contains(id) && !elsewhere.contains(id))
+        .filter(|id| !has_successor(id, here.iter().chain(elsewhere)))
         .cloned()
         .collect()
 }
@@ -156,6 +168,30 @@ mod tests {
             ("never held here", a(), none(), gone(), none(), none()),
             ("already detached", none(), a(), gone(), none(), none()),
             ("another host has it", a(), a(), gone(), a(), none()),
+            (
+                "a later version took its place",
+                a(),
+                a(),
+                Look::Holds(ids(&["a_2"])),
+                none(),
+                none(),
+            ),
+            (
+                "another host has a later version",
+                a(),
+                a(),
+                gone(),
+                ids(&["a_2"]),
+                none(),
+            ),
+            (
+                "an earlier version took its place",
+                ids(&["a_2"]),
+                ids(&["a_2"]),
+                Look::Holds(a()),
+                none(),
+                ids(&["a_2"]),
+            ),
         ];
         for (case, attached, held, look, elsewhere, expected) in cases {
             assert_eq!(

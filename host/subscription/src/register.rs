@@ -28,6 +28,8 @@ pub struct LineVersion {
     pub kind: Kind,
     /// Whether readers see this one.
     pub live: bool,
+    /// Whether it is at work or may be again without anybody's doing: it is not Detached.
+    pub attached: bool,
 }
 
 /// What an accepted module is.
@@ -86,11 +88,18 @@ fn check_line(found: &Descriptor, line_versions: &[LineVersion]) -> Result<(), R
             found: found.kind,
         });
     }
-    let is_above =
-        |version: &&LineVersion| version.live && version.id.version() > found.id.version();
-    match line_versions.iter().find(is_above) {
-        Some(live) => Err(Reason::BelowLive {
+    let above = || {
+        let versions = line_versions.iter();
+        versions.filter(|version| version.id.version() > found.id.version())
+    };
+    if let Some(live) = above().find(|version| version.live) {
+        return Err(Reason::BelowLive {
             live: live.id.clone(),
+        });
+    }
+    match above().find(|version| version.attached) {
+        Some(building) => Err(Reason::BelowBuilding {
+            building: building.id.clone(),
         }),
         None => Ok(()),
     }
@@ -163,6 +172,9 @@ enum Reason {
     BelowLive {
         live: SubscriberId,
     },
+    BelowBuilding {
+        building: SubscriberId,
+    },
     LineKind {
         other: SubscriberId,
         kind: Kind,
@@ -203,6 +215,11 @@ impl fmt::Display for Refused {
                 formatter,
                 "`{id}` has never run here and `{live}` is live; a lower version does not take over: bump the id, to \
                  `{bump}`, or go back to a version that ran here with `projectionist activate ID`"
+            ),
+            Reason::BelowBuilding { building } => write!(
+                formatter,
+                "`{id}` has never run here and `{building}` is being built; of two new versions the higher one is taken: \
+                 bump the id, to `{bump}`, or remove `{building}` with its file first"
             ),
             Reason::LineKind { other, kind, found } => write!(
                 formatter,

@@ -67,3 +67,21 @@ pub fn answer(command: Message, append: Append) -> Result {
 struct Done {
     command_position: u64,
 }
+
+const CREATE_ANSWERED: &str =
+    "CREATE TABLE answered (position bigint PRIMARY KEY, muted text NOT NULL)";
+const NOTE: &str = "INSERT INTO answered (position, muted) VALUES ($1, $2)";
+
+/// The `setup` of a guest that answers and notes.
+pub fn create_answered(sql: Sql) -> Result {
+    sql.execute(CREATE_ANSWERED, &[])?;
+    Ok(())
+}
+
+/// Answers, and keeps which event it was and whether the answer was dropped.
+pub fn answer_and_note(command: Message, context: Context, append: Append, sql: Sql) -> Result {
+    let position = i64::try_from(command.position())?;
+    let muted = context.attribute("muted").unwrap_or_default();
+    sql.execute(NOTE, &params![position, muted])?;
+    answer(command, append)
+}

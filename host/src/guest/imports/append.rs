@@ -58,6 +58,10 @@ impl State {
         for event in events {
             held.push(self.derive(cause, &causing, event)?);
         }
+        // Checked like any other, and dropped: the version before has had this effect.
+        if self.context().is_ok_and(|context| context.muted) {
+            return Ok(());
+        }
         if let Some(batch) = self.batch.as_deref_mut() {
             batch.append(PendingAppend {
                 stream,

@@ -4,6 +4,9 @@ use crate::guest::bindings::projectionist::{config, guest};
 use crate::guest::limits::MAX_RETRY_CONTEXT_BYTES;
 use crate::guest::state::State;
 
+/// The attribute that tells whether effects are dropped: `true` or `false`.
+const MUTED: &str = "muted";
+
 impl guest::context::Host for State {
     async fn subscriber_id(&mut self) -> wasmtime::Result<String> {
         self.count_host_call()?;
@@ -38,9 +41,10 @@ impl guest::context::Host for State {
         Ok(())
     }
 
-    async fn attribute(&mut self, _name: String) -> wasmtime::Result<Option<String>> {
+    async fn attribute(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         self.count_host_call()?;
-        Ok(None)
+        let muted = self.context()?.muted;
+        Ok((name == MUTED).then(|| muted.to_string()))
     }
 
     async fn event_attribute(

@@ -1,1 +1,1 @@
-DELETE FROM projectionist.subscriptions WHERE id = $1
+DELETE FROM projectionist.subscriptions WHERE id = $1 RETURNING line

@@ -23,6 +23,15 @@ fn version(text: &str, kind: Kind, live: bool) -> LineVersion {
         id: id(text),
         kind,
         live,
+        attached: live,
+    }
+}
+
+/// A version that is at work and that readers do not see.
+fn building(text: &str) -> LineVersion {
+    LineVersion {
+        attached: true,
+        ..version(text, Kind::Projector, false)
     }
 }
 
@@ -180,12 +189,27 @@ fn a_refusal_says_what_contradicts_and_what_to_do() {
         changed(&lanes),
         swap(Status::Active, filtered.clone(), &projector("a_1")),
         below("a_2"),
+        register(None, &projector("a_5"), &NEW, &[building("a_6")]),
         register(None, &processor("a"), &NEW, &line),
     ];
     let texts: Vec<String> = refusals
         .map(|refused| refused.expect_err("refused").to_string())
         .into();
     insta::assert_snapshot!(texts.join("\n"));
+}
+
+fn rebuilding(guest: Descriptor) -> Descriptor {
+    Descriptor {
+        options: vec![("rebuild-state".to_owned(), "true".to_owned())],
+        ..guest
+    }
+}
+
+#[test]
+fn a_version_below_one_that_is_being_built_is_refused() {
+    let line = [version("a_1", Kind::Projector, true), building("a_3")];
+    assert!(register(None, &projector("a_2"), &NEW, &line).is_err());
+    assert!(register(None, &projector("a_4"), &NEW, &line).is_ok());
 }
 
 #[test]
@@ -236,6 +260,16 @@ fn only_the_first_version_of_a_line_begins_by_its_own_run_mode() {
             with(processor("a_3"), RunMode::FromNow),
             &line[1..],
             Start::After(id("a_2")),
+        ),
+        (
+            rebuilding(processor("a_3")),
+            &line[..],
+            Start::Behind(id("a_1")),
+        ),
+        (
+            with(rebuilding(processor("a")), RunMode::FromNow),
+            &line[..0],
+            Start::As(RunMode::FromNow),
         ),
     ];
     for (found, versions, expected) in cases {

@@ -1,0 +1,1 @@
+SELECT projectionist.empty_line($1)

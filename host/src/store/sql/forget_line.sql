@@ -1,0 +1,1 @@
+SELECT projectionist.forget_line($1)

@@ -1,0 +1,1 @@
+SELECT min(position) FROM projectionist.checkpoints WHERE subscription = $1

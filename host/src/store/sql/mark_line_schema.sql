@@ -1,0 +1,1 @@
+UPDATE projectionist.lines SET has_schema = true WHERE line = $1

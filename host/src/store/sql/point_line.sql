@@ -1,0 +1,1 @@
+SELECT projectionist.point_line($1, $2)
