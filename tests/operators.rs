@@ -316,7 +316,8 @@ impl Bench {
         register_with(store, descriptor, &bytes).await;
         set_status(store, &id, status).await;
         let create = format!("CREATE TABLE {id}.seen (n bigint)");
-        self.run(create).await;
+        self.run(format!("{create}; SELECT projectionist.make_roles('{id}')"))
+            .await;
         id
     }
 

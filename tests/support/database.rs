@@ -103,6 +103,11 @@ async fn drop_database(name: &str, url: &str) -> Result<(), sqlx::Error> {
             .execute(&mut inside)
             .await?;
     }
+    // Roles belong to the server and outlive the database. A test may have dropped their table.
+    let roles: Vec<String> = sqlx::query_scalar("SELECT name::text FROM projectionist.roles")
+        .fetch_all(&mut inside)
+        .await
+        .unwrap_or_default();
     inside.close().await?;
     let mut admin = PgConnection::connect(&server().await.url_of("postgres")).await?;
     sqlx::raw_sql(AssertSqlSafe(format!(
@@ -110,6 +115,11 @@ async fn drop_database(name: &str, url: &str) -> Result<(), sqlx::Error> {
     )))
     .execute(&mut admin)
     .await?;
+    for role in roles {
+        let drop = format!("DROP ROLE IF EXISTS \"{role}\"");
+        // That of a database which this one was copied from is in use there.
+        let _ = sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await;
+    }
     admin.close().await
 }
 

@@ -191,7 +191,7 @@ impl Rewind {
                 found.kind == Kind::Projector && line.live.as_deref() == Some(&found.id)
             });
             if is_read {
-                batch.empty_line(&found.line).await?;
+                batch.empty_line().await?;
             }
             batch.empty_schema().await?;
             batch = match self.set_up(found, &module, batch).await {
@@ -205,13 +205,16 @@ impl Rewind {
                 }
             };
             if is_read {
-                batch.point_line(&found.line).await?;
+                batch.point_line().await?;
             }
         }
         batch.begin_generation(to).await?;
         let change = store::Change::Must(expected, next);
         match batch.commit(to, change, Uuid::nil()).await? {
             Outcome::Committed => Ok(Ok(next)),
+            Outcome::Refused(error) => Ok(NotDone::failed(format!(
+                "what its setup did cannot be committed, so everything is as it was: {error}"
+            ))),
             Outcome::Overtaken => Ok(NotDone::failed(
                 "its status changed meanwhile; try again".to_owned(),
             )),

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Error, selection};
-use crate::store::{Holder, HostFile, HostRow, Lane, LaneError, Store, Subscription};
+use crate::store::{Holder, HostFile, HostRow, Lane, LaneError, Store, Subscription, Walls};
 
 /// Events up to which the distance to the head is counted; beyond them it is told in positions.
 const COUNTED_EVENTS_MAX: i64 = 10_000;
@@ -127,6 +127,8 @@ pub struct HostStatus {
     pub id: Uuid,
     pub name: String,
     pub modules: String,
+    /// False: it was told to run the SQL of guests with its own rights.
+    pub guest_roles: bool,
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -325,6 +327,7 @@ impl From<HostRow> for HostStatus {
             id: host.id,
             name: host.name,
             modules: host.modules,
+            guest_roles: host.walls == Walls::Roles,
             started_at: host.started_at,
             seen_at: host.seen_at,
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::embedded::{self, Cluster};
-use crate::store::{DEFAULT_CONNECTIONS, Store};
+use crate::store::{DEFAULT_CONNECTIONS, DEFAULT_ROLE_CONNECTIONS, Store, Walls};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseArguments {
@@ -18,6 +18,22 @@ pub struct DatabaseArguments {
         value_name = "URL"
     )]
     pub database_url: Option<String>,
+    /// Run the SQL of guests with the rights of the host's own database role instead of roles of their own: for guests that you
+    /// trust with all of them, where the host may not make roles.
+    // Told in the help of `run`; the verbs that run guests by hand take it as well.
+    #[arg(long, global = true, env = "PROJECTIONIST_WITHOUT_ROLES", hide = true)]
+    pub without_roles: bool,
+}
+
+impl DatabaseArguments {
+    /// What the SQL of guests runs as.
+    pub fn walls(&self) -> Walls {
+        if self.without_roles {
+            Walls::None
+        } else {
+            Walls::Roles
+        }
+    }
 }
 
 /// An open database. The private server runs as long as this is kept.
@@ -29,6 +45,11 @@ pub struct Opened {
 /// Connects to the named database as it is. The private server is started if need be, and always has the newest schema, since
 /// nobody else looks after it.
 pub async fn open(arguments: &DatabaseArguments) -> anyhow::Result<Opened> {
+    let opened = connect(arguments).await?;
+    Ok(opened.with_walls(arguments.walls(), DEFAULT_ROLE_CONNECTIONS))
+}
+
+async fn connect(arguments: &DatabaseArguments) -> anyhow::Result<Opened> {
     if let Some(url) = &arguments.database_url {
         let store = Store::connect(url, DEFAULT_CONNECTIONS).await?;
         return Ok(Opened {
@@ -57,6 +78,14 @@ impl Opened {
         })
     }
 
+    /// What the SQL of guests runs as, and how many connections of their roles are open at most.
+    pub fn with_walls(self, walls: Walls, role_connections: u32) -> Opened {
+        Opened {
+            store: self.store.with_walls(walls, role_connections),
+            ..self
+        }
+    }
+
     /// Where compiled modules are kept unless somebody says otherwise.
     pub fn cache_dir(&self) -> anyhow::Result<PathBuf> {
         let root = match &self.cluster {
@@ -83,7 +112,7 @@ impl Opened {
 
     /// Closes the connections, and stops the private server if this command started it.
     pub async fn close(self) -> anyhow::Result<()> {
-        self.store.pool().close().await;
+        self.store.close().await;
         if let Some(cluster) = self.cluster {
             cluster
                 .shutdown()

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::database::Opened;
 use crate::engine::Notice;
+use crate::store::Walls;
 
 /// A subscription says how far it is at most so often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -39,6 +40,11 @@ impl Presenter {
         println!("Projectionist {}", env!("CARGO_PKG_VERSION"));
         println!("  database   {}", opened.describe());
         println!("  modules    {}", modules.display());
+        if opened.store.walls() == Walls::None {
+            println!(
+                "  guests     run their SQL with all rights of the host's own role (--without-roles)"
+            );
+        }
         println!(
             "  event log  {}",
             if head == 0 {

@@ -14,6 +14,7 @@ use crate::admin::sample;
 use crate::embedded;
 use crate::engine::{Host, Options, Watch};
 use crate::guest::Compiler;
+use crate::store::DEFAULT_ROLE_CONNECTIONS;
 
 /// Run the host: take up the modules of a directory, build their read models and keep them up to date.
 #[derive(Debug, clap::Args)]
@@ -42,6 +43,11 @@ pub struct Arguments {
     /// Where compiled modules are kept. Default: in the data directory of this user.
     #[arg(long, env = "PROJECTIONIST_CACHE_DIR", value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
+    /// Connections that are open at most for the SQL of guests, each as the role of its subscription. The one that was not used
+    /// for longest makes room for another.
+    #[arg(long, env = "PROJECTIONIST_ROLE_CONNECTIONS", value_name = "N", default_value_t = DEFAULT_ROLE_CONNECTIONS,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub role_connections: u32,
     /// How long a host that is told to stop waits for its open batches.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub drain: u64,
@@ -50,6 +56,8 @@ pub struct Arguments {
 const AFTER_HELP: &str = "\
 The database is migrated if need be. SIGTERM and ctrl-c end the host: open batches commit or roll back.
 A second host on the same database shares the work: give both the same --database-url.
+The SQL of each guest runs as database roles of its own, which the host makes: its database user needs CREATEROLE and
+CREATE on the database. With --without-roles it runs as the host's own user: for guests that you trust with all of that.
 
 Examples:
   projectionist run --sample                        try it, with an event log made up
@@ -68,7 +76,7 @@ pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::
     let Some(opened) = stop.run_until_cancelled(open_for_host(database)).await else {
         return Ok(());
     };
-    let opened = opened?;
+    let opened = opened?.with_walls(database.walls(), arguments.role_connections);
     let result = run_on(&arguments, &opened, &stop).await;
     let closed = opened.close().await;
     result.and(closed)

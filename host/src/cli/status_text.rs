@@ -226,8 +226,13 @@ fn hosts(report: &StatusReport) -> String {
         return "no host is alive, so nothing moves; start one with `projectionist run`".to_owned();
     }
     let hosts = report.hosts.iter().map(|host| {
+        let walls = if host.guest_roles {
+            ""
+        } else {
+            "; guests run their SQL with all of its rights (--without-roles)"
+        };
         format!(
-            "{}, up for {}, modules in {}",
+            "{}, up for {}, modules in {}{walls}",
             host.name,
             ago(host.started_at, report.taken_at),
             host.modules

@@ -24,6 +24,7 @@ fn host() -> HostStatus {
         id: Uuid::nil(),
         name: "blue".to_owned(),
         modules: "/srv/modules".to_owned(),
+        guest_roles: true,
         started_at: NOW - Duration::hours(3),
         seen_at: NOW,
     }

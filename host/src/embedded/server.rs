@@ -223,6 +223,9 @@ async fn make_database(connection: &mut PgConnection) -> Result<(), sqlx::Error>
         sqlx::raw_sql(include_str!("sql/create_database.sql"))
             .execute(&mut *connection)
             .await?;
+        sqlx::raw_sql(include_str!("sql/forbid_temporary_tables.sql"))
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }

@@ -111,7 +111,15 @@ pub(super) async fn run(
             })));
         }
     };
-    commit(shared, known, key, state, handled, target).await
+    match commit(shared, known, key, &state, handled, target).await? {
+        Ok(done) => Ok(done),
+        Err(failure) => Ok(Done::Failed(Box::new(FailedBatch {
+            failure,
+            state,
+            events: handed,
+            before_chunk: 0,
+        }))),
+    }
 }
 
 /// A batch that the guest is done with.
@@ -294,14 +302,15 @@ pub(super) async fn start(
     Ok(Instance::start(&module, context, limits, batch).await)
 }
 
+/// The inner error is the guest's: what it wrote cannot be committed.
 async fn commit(
     shared: &Shared,
     known: &Subscription,
     key: &LaneKey,
-    state: LaneState,
+    state: &LaneState,
     handled: Handled,
     target: i64,
-) -> Result<Done, Error> {
+) -> Result<Result<Done, Box<Failure>>, Error> {
     let Handled {
         mut batch,
         events,
@@ -318,19 +327,20 @@ async fn commit(
         status = next;
     }
     match batch.commit(up_to, change, shared.host).await? {
-        Outcome::Committed => Ok(Done::Committed {
+        Outcome::Committed => Ok(Ok(Done::Committed {
             events,
             position: up_to,
             status,
-        }),
-        // Another host was faster, or the guest ended the transaction: nothing of this batch counts.
+        })),
+        Outcome::Refused(error) => Ok(Err(Failure::new(ErrorClass::Sql, error.message))),
+        // Another host was faster: nothing of this batch counts.
         Outcome::Overtaken => {
             tracing::warn!(
                 subscription = key.subscription,
                 position = state.position,
                 "a batch was overtaken and is given up"
             );
-            Ok(Done::Stale)
+            Ok(Ok(Done::Stale))
         }
     }
 }

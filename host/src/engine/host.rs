@@ -21,7 +21,7 @@ use super::switch;
 use super::watch::FileHints;
 use super::worker;
 use crate::guest::{Compiler, Runtime};
-use crate::store::{self, LaneKey, Store};
+use crate::store::{self, LaneKey, Store, Walls};
 
 /// How often the directory is looked at without a hint: for network file systems, containers, and lost events.
 pub const DEFAULT_RESCAN: Duration = Duration::from_secs(3);
@@ -102,6 +102,7 @@ impl Host {
     pub async fn start(store: Store, options: Options) -> Result<Host, Error> {
         let runtime = Runtime::new().map_err(|error| Error::Runtime(error.into()))?;
         let follower = Follower::start(&store).await?;
+        raise_walls(&store).await?;
         let catalog = Catalog::new(runtime, options.compiler.clone());
         let shared = Shared::new(
             store,
@@ -217,6 +218,22 @@ impl Host {
             tracing::debug!("the host could not say that it leaves: {error}");
         }
     }
+}
+
+/// Gives every subscription its roles, or says that guests run without.
+async fn raise_walls(store: &Store) -> Result<(), Error> {
+    if store.walls() == Walls::None {
+        tracing::warn!(
+            "the SQL of guests runs with all rights of the host's own database role (--without-roles): run guests that you trust"
+        );
+    }
+    for subscription in store.raise_walls().await? {
+        tracing::info!(
+            subscription,
+            "{subscription} has database roles of its own now"
+        );
+    }
+    Ok(())
 }
 
 /// One task for each lane that there is.

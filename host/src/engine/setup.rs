@@ -73,6 +73,7 @@ pub(super) async fn run(
         .await?
     {
         Outcome::Committed => Ok(Done::SetUp { status: next }),
+        Outcome::Refused(error) => failed(Failure::new(ErrorClass::Sql, error.message)),
         Outcome::Overtaken => Ok(Done::Stale),
     }
 }

@@ -1,68 +1,171 @@
-//! Which statements of a guest pass: PostgreSQL's own grammar decides, by parsing `PREPARE x AS <statement>`.
+//! Which statements of a guest pass.
 //!
-//! Parsing executes nothing, takes no lock and registers no name. The grammar accepts SELECT, INSERT, UPDATE, DELETE,
-//! MERGE, VALUES and TABLE there, and nothing else; two statements in one are refused as well.
+//! In `handle`, PostgreSQL's own grammar decides, by parsing `PREPARE x AS <statement>`. Parsing executes nothing, takes no lock and
+//! registers no name. The grammar accepts SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES and TABLE there, and nothing else; two
+//! statements in one are refused as well. Functions that reach out of the transaction are refused by name. All of this is the second
+//! belt: the first is what the role may do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, SqlSafeStr as _};
 
-use super::GuestError;
+use super::tokens::{Token, Unclear, tokens};
+use super::{Digest, GuestError};
 
-/// Verdicts that are kept, by statement text. A guest that makes up statements pays with a new check for each.
+/// Verdicts that are kept. A guest that makes up statements pays with a new check for each.
 const MAX_VERDICTS: usize = 10_000;
 
 /// Longest statement of a guest, in bytes.
 pub const MAX_STATEMENT_BYTES: usize = 64 * 1024;
 
+/// Functions that outlive the transaction, wait for or end others, run a text as SQL, or change the session.
+const DENIED_FUNCTIONS: [&str; 9] = [
+    "set_config",
+    "pg_notify",
+    "pg_terminate_backend",
+    "pg_cancel_backend",
+    "pg_logical_emit_message",
+    "ts_stat",
+    "ts_rewrite",
+    "loread",
+    "lowrite",
+];
+
+/// With what a statement of `setup` or `teardown` may begin.
+const DEFINING_WORDS: [&str; 16] = [
+    "alter", "analyze", "comment", "create", "delete", "drop", "grant", "insert", "merge",
+    "revoke", "select", "table", "truncate", "update", "values", "with",
+];
+
 /// The check, with its memory. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Admission {
-    verdicts: Arc<Mutex<HashMap<String, Option<GuestError>>>>,
+    /// By the digest of the statement, so that long statements take no more room than short ones.
+    verdicts: Arc<Mutex<HashMap<Digest, Option<GuestError>>>>,
 }
 
 impl Admission {
-    /// Passes the statement or says why not.
+    /// Passes the statement of `handle` or says why not.
     pub async fn admit(&self, pool: &PgPool, statement: &str) -> Result<(), GuestError> {
-        if statement.len() > MAX_STATEMENT_BYTES {
-            return Err(GuestError::new(
-                "too-large",
-                format!(
-                    "the statement has {} bytes, more than the {MAX_STATEMENT_BYTES} a statement may have; send data as parameters",
-                    statement.len()
-                ),
-            ));
-        }
-        if statement.contains('\0') {
-            return Err(GuestError::new(
-                "bad-parameter",
-                "the statement contains the character NUL",
-            ));
-        }
-        if let Some(verdict) = self.known(statement) {
+        check_text(statement)?;
+        let digest: Digest = Sha256::digest(statement).into();
+        if let Some(verdict) = self.known(&digest) {
             return verdict.map_or(Ok(()), Err);
         }
-        let verdict = parse(pool, statement).await?;
-        self.remember(statement, verdict.clone());
+        let verdict = match check_words(statement) {
+            Err(refusal) => Some(refusal),
+            Ok(()) => parse(pool, statement).await?,
+        };
+        self.remember(digest, verdict.clone());
         verdict.map_or(Ok(()), Err)
     }
 
-    fn known(&self, statement: &str) -> Option<Option<GuestError>> {
+    fn known(&self, digest: &Digest) -> Option<Option<GuestError>> {
         self.verdicts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(statement)
+            .get(digest)
             .cloned()
     }
 
-    fn remember(&self, statement: &str, verdict: Option<GuestError>) {
+    fn remember(&self, digest: Digest, verdict: Option<GuestError>) {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         if verdicts.len() >= MAX_VERDICTS {
             verdicts.clear();
         }
-        verdicts.insert(statement.to_owned(), verdict);
+        verdicts.insert(digest, verdict);
     }
+}
+
+/// Passes a statement of `setup` or `teardown`: tables, indexes, sequences and types are made and dropped, rows are written. What it
+/// leaves behind is looked through at the end.
+pub(super) fn admit_definition(statement: &str) -> Result<(), GuestError> {
+    check_text(statement)?;
+    let first = tokens(statement)
+        .map_err(unclear)?
+        .into_iter()
+        .find(|token| *token != Token::Symbol('('));
+    match first {
+        Some(Token::Word(word)) if DEFINING_WORDS.contains(&word.as_str()) => Ok(()),
+        _ => Err(denied(format!(
+            "a statement of `setup` or `teardown` begins with one of: {}",
+            DEFINING_WORDS.join(", ").to_uppercase()
+        ))),
+    }
+}
+
+fn check_text(statement: &str) -> Result<(), GuestError> {
+    if statement.len() > MAX_STATEMENT_BYTES {
+        return Err(GuestError::new(
+            "too-large",
+            format!(
+                "the statement has {} bytes, more than the {MAX_STATEMENT_BYTES} a statement may have; send data as parameters",
+                statement.len()
+            ),
+        ));
+    }
+    if statement.contains('\0') {
+        return Err(GuestError::new(
+            "bad-parameter",
+            "the statement contains the character NUL",
+        ));
+    }
+    Ok(())
+}
+
+/// What the grammar lets pass and a guest may not use.
+fn check_words(statement: &str) -> Result<(), GuestError> {
+    let tokens = tokens(statement).map_err(unclear)?;
+    let mut before = None;
+    for (index, token) in tokens.iter().enumerate() {
+        let (Token::Word(name) | Token::Quoted(name)) = token else {
+            before = None;
+            continue;
+        };
+        let is_called = tokens.get(index + 1) == Some(&Token::Symbol('('));
+        if is_denied_function(name, is_called) {
+            return Err(denied(format!(
+                "the function {name} is not for guests: its effect goes beyond the transaction of the batch"
+            )));
+        }
+        // A reserved word: it stands in INSERT INTO, in MERGE INTO, and where SELECT INTO makes a table.
+        let makes_a_table =
+            *token == Token::Word("into".to_owned()) && !matches!(before, Some("insert" | "merge"));
+        if makes_a_table {
+            return Err(denied(
+                "SELECT INTO makes a table; tables are made in `setup`".to_owned(),
+            ));
+        }
+        before = Some(name.as_str());
+    }
+    Ok(())
+}
+
+fn is_denied_function(name: &str, is_called: bool) -> bool {
+    DENIED_FUNCTIONS.contains(&name)
+        || name.starts_with("pg_") && name.contains("advisory")
+        || name.contains("_to_xml")
+        || name.starts_with("dblink")
+        || is_called && name.starts_with("lo_")
+}
+
+fn unclear(unclear: Unclear) -> GuestError {
+    denied(
+        match unclear {
+            Unclear::UnicodeName => "names written as U&\"..\" are refused; write them as they are",
+            Unclear::ContinuedEscape => {
+                "a text E'..' that goes on in another pair of quotes is refused; write it in one"
+            }
+            Unclear::Unended => "a quote or comment in the statement does not end",
+        }
+        .to_owned(),
+    )
+}
+
+fn denied(message: String) -> GuestError {
+    GuestError::new("denied", message)
 }
 
 /// On a connection of its own: in an aborted transaction everything would be refused, and that is no verdict.
@@ -85,6 +188,65 @@ async fn parse(pool: &PgPool, statement: &str) -> Result<Option<GuestError>, Gue
                 })),
                 _ => Err(refusal),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_functions_that_reach_out_however_they_are_written() {
+        for statement in [
+            "SELECT set_config('role', 'none', true)",
+            "SELECT pg_catalog . \"set_config\" ('a', 'b', false)",
+            "SELECT SET_CONFIG/**/('a', 'b', false)",
+            "SELECT pg_try_advisory_xact_lock(1)",
+            "SELECT lo_create(0)",
+            "SELECT query_to_xml('SELECT 1', true, true, '')",
+            "SELECT pg_terminate_backend(pg_backend_pid())",
+            "SELECT * INTO x FROM t",
+            "SELECT * INTO TEMP x FROM t",
+            "WITH a AS (SELECT 1) SELECT * INTO UNLOGGED x FROM a",
+            "SELECT U&\"set\\005fconfig\"('a', 'b', false)",
+        ] {
+            let refusal = check_words(statement).expect_err(statement);
+            assert_eq!(refusal.kind, "denied", "{statement}");
+        }
+    }
+
+    #[test]
+    fn passes_what_only_looks_like_it() {
+        for statement in [
+            "INSERT INTO notes (lo_price, text) VALUES (1, 'set_config and pg_notify') -- into",
+            "SELECT \"into\" FROM t",
+            "MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN DO NOTHING",
+            "WITH a AS (INSERT INTO t VALUES ($1) RETURNING id) SELECT id FROM a",
+        ] {
+            assert_eq!(check_words(statement), Ok(()), "{statement}");
+        }
+    }
+
+    #[test]
+    fn setup_defines_and_does_not_end_transactions() {
+        for statement in [
+            "CREATE TABLE t ()",
+            " /* a */ (SELECT 1)",
+            "insert into t values (1)",
+        ] {
+            assert_eq!(admit_definition(statement), Ok(()), "{statement}");
+        }
+        for statement in [
+            "COMMIT",
+            "DO $$ $$",
+            "SET role = x",
+            "copy t to '/x'",
+            "",
+            "\"create\" x",
+        ] {
+            let refusal = admit_definition(statement).expect_err(statement);
+            assert_eq!(refusal.kind, "denied", "{statement}");
         }
     }
 }

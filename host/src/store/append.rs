@@ -22,7 +22,7 @@ pub struct Appended {
 }
 
 impl ExpectedVersion {
-    fn as_parameter(self) -> Option<i64> {
+    pub(super) fn as_parameter(self) -> Option<i64> {
         match self {
             ExpectedVersion::Any => None,
             ExpectedVersion::NoStream => Some(0),

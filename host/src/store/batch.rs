@@ -3,19 +3,23 @@
 //! All SQL of a guest goes through this type. A batch that is dropped without a commit is rolled back by closing its
 //! connection, so that no half of it can ever be committed by somebody else.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use subscription::{Kind, Status};
-use uuid::Uuid;
+mod ending;
+mod opening;
 
-use super::append::{Appended, ExpectedVersion, append};
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use subscription::{Kind, Status};
+
+use super::admission::admit_definition;
+use super::append::{Appended, ExpectedVersion};
 use super::leased::Leased;
+use super::proof::{Authority, digest};
 use super::rows::Rows;
 use super::statement::{self, Column, RowSet};
-use super::subscriptions::{
-    change_status, drop_subscription, empty_schema, notify_control, read_digest, read_status,
-};
 use super::value::Value;
-use super::{Digest, Error, GuestError, LaneKey, NewEvent, Store, quote};
+use super::walls::Duty;
+use super::{Digest, Error, GuestError, LaneKey, NewEvent, Store};
 
 /// How long a transaction of `handle` may stand idle, or run one statement, before the server ends it: a frozen host
 /// loses its lease. The host's own deadline comes first, see [`MAX_HANDLE_TIMEOUT_MS`].
@@ -30,6 +34,14 @@ pub const MAX_HANDLE_TIMEOUT_MS: u64 = 50_000;
 /// Longest deadline for `setup` and `teardown`, in milliseconds.
 pub const MAX_SETUP_TIMEOUT_MS: u64 = 600_000;
 
+/// How long the server waits for a session of a role, in milliseconds.
+pub(super) fn patience_ms(duty: Duty) -> u32 {
+    match duty {
+        Duty::Owner => DEFINE_PATIENCE_MS,
+        Duty::Handler => HANDLE_PATIENCE_MS,
+    }
+}
+
 /// What may be done in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
@@ -37,6 +49,15 @@ pub enum Grant {
     Define,
     /// Statements of `handle`.
     Handle,
+}
+
+impl Grant {
+    fn duty(self) -> Duty {
+        match self {
+            Grant::Define => Duty::Owner,
+            Grant::Handle => Duty::Handler,
+        }
+    }
 }
 
 /// Whether a commit waits for the disk.
@@ -53,6 +74,13 @@ impl Durability {
         match kind {
             Kind::Projector => Durability::Replayable,
             Kind::Processor => Durability::Durable,
+        }
+    }
+
+    fn synchronous_commit(self) -> &'static str {
+        match self {
+            Durability::Replayable => "off",
+            Durability::Durable => "on",
         }
     }
 }
@@ -90,12 +118,21 @@ pub struct PendingAppend {
     pub events: Vec<NewEvent>,
 }
 
+impl PendingAppend {
+    fn body(&self) -> Result<String, Error> {
+        serde_json::to_string(&self.events).map_err(|source| Error::Encode { source })
+    }
+}
+
 /// The outcome of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Committed,
-    /// The checkpoint was not where this batch began: another host was faster, or the guest ended the transaction.
+    /// The checkpoint was not where this batch began, or the status was changed: somebody else was faster.
     Overtaken,
+    /// What the guest did cannot be committed: a constraint that is checked at the end, a transaction that it ended, something that
+    /// it may not have. Nothing of the batch remains.
+    Refused(GuestError),
 }
 
 /// What a batch does to the status of its subscription.
@@ -117,15 +154,20 @@ impl Change {
     }
 }
 
+/// Kinds of errors after which the transaction is of no use, although the server did not say so.
+const ENDING_KINDS: [&str; 3] = ["too-large", "timeout", "connection-lost"];
+
 /// An open batch.
 pub struct Batch {
     connection: Option<Leased>,
     store: Store,
     key: LaneKey,
     state: LaneState,
+    authority: Authority,
     transaction_id: String,
     backend: i32,
     grant: Grant,
+    durability: Durability,
     rows: Rows,
     appends: Vec<PendingAppend>,
     /// The error that aborted the transaction.
@@ -135,56 +177,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Begins a transaction and takes the lane, or says that somebody else has it.
-    pub async fn open(
-        store: &Store,
-        key: &LaneKey,
-        grant: Grant,
-        durability: Durability,
-    ) -> Result<Opening, Error> {
-        let mut leased = Leased::new(store.pool().acquire().await?);
-        let begin = begin_statement(&key.subscription, grant, durability);
-        let connection = leased.get();
-        sqlx::raw_sql(AssertSqlSafe(begin))
-            .execute(&mut *connection)
-            .await?;
-        let row = sqlx::query(include_str!("sql/open_lane.sql"))
-            .bind(&key.subscription)
-            .bind(key.lane)
-            .fetch_optional(&mut *connection)
-            .await?;
-        let Some(row) = row else {
-            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
-            leased.release();
-            return Ok(Opening::Taken);
-        };
-        let state = LaneState {
-            position: row.try_get("position")?,
-            status: read_status(&row, &key.subscription)?,
-            module: read_digest(&row, "module")?,
-            generation: row.try_get("generation")?,
-            boot_until: row.try_get("boot_until")?,
-            ceiling: row.try_get("ceiling")?,
-            muted: row.try_get("muted")?,
-            attempts: row.try_get::<Option<i32>, _>("attempts")?.unwrap_or(0),
-            error_position: row.try_get("error_position")?,
-            retry_context: row.try_get("retry_context")?,
-        };
-        Ok(Opening::Opened(Box::new(Batch {
-            rows: Rows::new(&key.subscription),
-            connection: Some(leased),
-            store: store.clone(),
-            key: key.clone(),
-            state,
-            transaction_id: row.try_get("transaction_id")?,
-            backend: row.try_get("backend")?,
-            grant,
-            appends: Vec::new(),
-            aborted: None,
-            busy: false,
-        })))
-    }
-
     /// What the lane's rows said when the batch began.
     pub fn state(&self) -> &LaneState {
         &self.state
@@ -202,15 +194,25 @@ impl Batch {
     /// Runs one statement of the guest and reads its rows.
     pub async fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<RowSet, GuestError> {
         self.before_statement(sql).await?;
-        let result = statement::query(self.connection(), sql, parameters).await;
-        self.after(result)
+        let patience = self.patience();
+        let result = bounded(
+            patience,
+            statement::query(self.connection(), sql, parameters),
+        )
+        .await;
+        self.after(result.map_err(GuestError::of_the_guest))
     }
 
     /// Runs one statement of the guest and counts the rows it touched.
     pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, GuestError> {
         self.before_statement(sql).await?;
-        let result = statement::execute(self.connection(), sql, parameters).await;
-        self.after(result)
+        let patience = self.patience();
+        let result = bounded(
+            patience,
+            statement::execute(self.connection(), sql, parameters),
+        )
+        .await;
+        self.after(result.map_err(GuestError::of_the_guest))
     }
 
     /// Runs one statement once for each list of parameters.
@@ -220,8 +222,13 @@ impl Batch {
         lists: &[Vec<Value>],
     ) -> Result<u64, GuestError> {
         self.before_statement(sql).await?;
-        let result = statement::execute_many(self.connection(), sql, lists).await;
-        self.after(result)
+        let patience = self.patience();
+        let result = bounded(
+            patience,
+            statement::execute_many(self.connection(), sql, lists),
+        )
+        .await;
+        self.after(result.map_err(GuestError::of_the_guest))
     }
 
     /// Runs one statement inside a savepoint: its failure undoes this statement only.
@@ -239,8 +246,9 @@ impl Batch {
             };
         }
         self.flush_rows().await?;
-        let result = self.in_savepoint(sql, parameters).await;
-        match result {
+        let patience = self.patience();
+        let result = bounded(patience, self.in_savepoint(sql, parameters)).await;
+        match result.map_err(GuestError::of_the_guest) {
             Ok(result) => {
                 self.busy = false;
                 result
@@ -299,156 +307,42 @@ impl Batch {
 
     /// Writes what is buffered, so that a failure of it is known before the guest's success is believed.
     pub async fn flush(&mut self) -> Result<Vec<Appended>, GuestError> {
+        let patience = self.patience();
         let (connection, rows) = self.before_rows()?;
-        let result = rows.flush(connection).await;
+        let result = bounded(patience, rows.flush(connection)).await;
         self.after(result)?;
         let mut appended = Vec::new();
         for pending in std::mem::take(&mut self.appends) {
             self.busy = true;
-            let result = append(
-                self.connection(),
-                &pending.stream,
-                pending.expected,
-                &pending.events,
-            )
+            let result = bounded(patience, async {
+                self.flush_append(pending).await.map_err(append_failure)
+            })
             .await;
-            appended.extend(self.after(result.map_err(append_failure))?);
+            appended.extend(self.after(result)?);
         }
         Ok(appended)
     }
 
-    /// Moves the checkpoint, changes the status where the batch ends a phase, and commits. Buffered writes are out by now.
-    pub async fn commit(mut self, to: i64, change: Change, host: Uuid) -> Result<Outcome, Error> {
-        let (key, state, transaction_id) = (
-            self.key.clone(),
-            self.state.clone(),
-            self.transaction_id.clone(),
-        );
-        self.busy = true;
-        let connection = self.connection();
-        let moved = sqlx::query(include_str!("sql/advance_checkpoint.sql"))
-            .bind(&key.subscription)
-            .bind(key.lane)
-            .bind(state.position)
-            .bind(to)
-            .bind(transaction_id)
-            .bind(host)
-            .execute(&mut *connection)
-            .await?;
-        if moved.rows_affected() != 1 {
-            return Ok(Outcome::Overtaken);
-        }
-        if state.attempts > 0 {
-            sqlx::query(include_str!("sql/clear_error.sql"))
-                .bind(&key.subscription)
-                .bind(key.lane)
-                .bind(to)
-                .execute(&mut *connection)
-                .await?;
-        }
-        if let Some((from, to)) = change.statuses() {
-            let changed = change_status(connection, &key.subscription, from, to).await?;
-            if !changed && matches!(change, Change::Must(..)) {
-                return Ok(Outcome::Overtaken);
-            }
-            // An operator who changed the status meanwhile keeps his; the batch itself is good.
-            if changed {
-                notify_control(connection).await?;
-            }
-        }
-        self.end("COMMIT").await?;
-        Ok(Outcome::Committed)
-    }
-
-    /// Ends `teardown`: drops the schema and the rows of the subscription, in the same transaction.
-    pub async fn commit_removal(mut self) -> Result<(), Error> {
-        let subscription = self.key.subscription.clone();
-        self.busy = true;
-        drop_subscription(self.connection(), &subscription).await?;
-        self.end("COMMIT").await
-    }
-
-    /// A new generation of the subscription, which begins behind `from`: what failed in the old one is forgotten.
-    pub async fn begin_generation(&mut self, from: i64) -> Result<(), Error> {
-        let subscription = self.key.subscription.clone();
-        self.busy = true;
-        sqlx::query(include_str!("sql/begin_generation.sql"))
-            .bind(&subscription)
-            .bind(from)
-            .execute(self.connection())
-            .await?;
-        sqlx::query(include_str!("sql/reset_error.sql"))
-            .bind(&subscription)
-            .execute(self.connection())
-            .await?;
-        self.busy = false;
-        Ok(())
-    }
-
-    /// Drops everything in the schema of the subscription, in the same transaction as what is made there anew.
-    pub async fn empty_schema(&mut self) -> Result<(), Error> {
-        let subscription = self.key.subscription.clone();
-        self.busy = true;
-        empty_schema(self.connection(), &subscription).await?;
-        self.busy = false;
-        Ok(())
-    }
-
-    /// Records an event as skipped, in the same transaction as the checkpoint that passes it.
-    pub async fn record_skipped(
-        &mut self,
-        position: i64,
-        skipped_by: &str,
-        reason: &str,
-    ) -> Result<(), Error> {
-        let subscription = self.key.subscription.clone();
-        sqlx::query(include_str!("sql/record_skipped.sql"))
+    async fn flush_append(&mut self, pending: PendingAppend) -> Result<Vec<Appended>, Error> {
+        let body = pending.body()?;
+        let expected = pending.expected.as_parameter();
+        let words = [
+            "append",
+            &digest(&pending.stream),
+            &expected.map_or_else(|| "-".to_owned(), |version| version.to_string()),
+            &digest(&body),
+        ];
+        let proof = self.proof(&words);
+        let subscription = self.authority.subscription().map(str::to_owned);
+        sqlx::query_as(include_str!("sql/append_in_batch.sql"))
+            .bind(pending.stream)
+            .bind(expected)
+            .bind(body)
             .bind(subscription)
-            .bind(position)
-            .bind(skipped_by)
-            .bind(reason)
-            .execute(self.connection())
-            .await?;
-        Ok(())
-    }
-
-    /// Run mode once: fixes where the subscription is finished.
-    pub async fn fix_boot_until(&mut self, position: i64) -> Result<(), Error> {
-        let subscription = self.key.subscription.clone();
-        sqlx::query(include_str!("sql/change_boot_until.sql"))
-            .bind(subscription)
-            .bind(position)
-            .execute(self.connection())
-            .await?;
-        Ok(())
-    }
-
-    /// Gives everything up: nothing of the batch remains.
-    pub async fn rollback(mut self) -> Result<(), Error> {
-        self.busy = true;
-        self.end("ROLLBACK").await
-    }
-
-    /// Whether another lane of this subscription is still behind `position`.
-    pub async fn others_behind(&mut self, position: i64) -> Result<bool, Error> {
-        let key = self.key.clone();
-        Ok(
-            sqlx::query_scalar(include_str!("sql/other_lanes_behind.sql"))
-                .bind(key.subscription)
-                .bind(key.lane)
-                .bind(position)
-                .fetch_one(self.connection())
-                .await?,
-        )
-    }
-
-    async fn end(&mut self, word: &'static str) -> Result<(), Error> {
-        sqlx::raw_sql(word).execute(self.connection()).await?;
-        self.busy = false;
-        if let Some(leased) = self.connection.take() {
-            leased.release();
-        }
-        Ok(())
+            .bind(proof)
+            .fetch_all(self.connection())
+            .await
+            .map_err(Error::from_statement)
     }
 
     pub(super) fn connection(&mut self) -> &mut PgConnection {
@@ -469,7 +363,7 @@ impl Batch {
     async fn admit(&self, sql: &str) -> Result<(), GuestError> {
         match (&self.aborted, self.grant) {
             (Some(first), _) => Err(GuestError::aborted(first)),
-            (None, Grant::Define) => Ok(()),
+            (None, Grant::Define) => admit_definition(sql),
             (None, Grant::Handle) => self.store.admission().admit(self.store.pool(), sql).await,
         }
     }
@@ -497,13 +391,20 @@ impl Batch {
 
     /// An error of the server aborts the transaction; one of our own checks (a bad parameter) leaves it as it is.
     fn after<T>(&mut self, result: Result<T, GuestError>) -> Result<T, GuestError> {
-        self.busy = false;
+        // What was cut off is still under way on the server.
+        self.busy =
+            matches!(&result, Err(error) if error.kind == "timeout" && error.sqlstate.is_none());
         if let Err(error) = &result
-            && (error.sqlstate.is_some() || error.retryable || error.kind == "too-large")
+            && (error.sqlstate.is_some() || error.retryable || ENDING_KINDS.contains(&error.kind))
         {
             self.aborted.get_or_insert_with(|| error.clone());
         }
         result
+    }
+
+    /// How long a host call may wait for the database.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(patience_ms(self.grant.duty()).into())
     }
 
     async fn in_savepoint(
@@ -531,27 +432,25 @@ impl Drop for Batch {
         if self.connection.is_some() && self.busy {
             // A statement may still run on the server and hold the lane.
             self.store
-                .terminate(self.backend, std::mem::take(&mut self.transaction_id));
+                .end_transaction(self.backend, std::mem::take(&mut self.transaction_id));
         }
     }
 }
 
-fn begin_statement(schema: &str, grant: Grant, durability: Durability) -> String {
-    let patience_ms = match grant {
-        Grant::Define => DEFINE_PATIENCE_MS,
-        Grant::Handle => HANDLE_PATIENCE_MS,
-    };
-    let synchronous_commit = match durability {
-        Durability::Replayable => "off",
-        Durability::Durable => "on",
-    };
-    format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
-         SET LOCAL synchronous_commit = {synchronous_commit}; \
-         SET LOCAL statement_timeout = {patience_ms}; \
-         SET LOCAL idle_in_transaction_session_timeout = {patience_ms}; \
-         SET LOCAL search_path = {}",
-        quote(schema)
+/// A wall-clock bound round what waits for the server: its own time-outs can be changed by who runs on it.
+async fn bounded<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, GuestError>>,
+) -> Result<T, GuestError> {
+    let answered = tokio::time::timeout(patience, work).await;
+    answered.unwrap_or_else(|_| Err(too_slow(patience)))
+}
+
+fn too_slow(patience: Duration) -> GuestError {
+    let seconds = patience.as_secs();
+    GuestError::new(
+        "timeout",
+        format!("the database did not answer within {seconds} s"),
     )
 }
 

@@ -53,6 +53,25 @@ pub enum Error {
         #[from]
         source: sqlx::Error,
     },
+    /// The host is not told to go on without roles, and cannot make any.
+    #[error(
+        "the role {role} may not make roles, and each guest needs two of its own, so that its SQL reaches nothing but its own schema: \
+         ALTER ROLE {role} CREATEROLE INHERIT; or, for guests that you trust with all that {role} may do, --without-roles"
+    )]
+    NoRoles { role: String },
+    #[error(
+        "the roles of a subscription cannot be made with the rights of this database user; it needs CREATEROLE, and CREATE on the \
+         database; --without-roles runs the SQL of guests with the rights of the host instead"
+    )]
+    RolesRefused { source: sqlx::Error },
+    #[error(
+        "the server does not let the role of {subscription} log in; pg_hba.conf must let roles of this database in by password \
+         (scram-sha-256) from where the host runs"
+    )]
+    RoleLogin {
+        subscription: String,
+        source: sqlx::Error,
+    },
     #[error(
         "the schema {schema} exists already and was not made for a subscription; rename it, or bump the guest's id"
     )]

@@ -21,6 +21,23 @@ impl GuestError {
         }
     }
 
+    /// An error of a statement of the guest's own making. A guest can end its session as often as it likes, so a connection that is
+    /// lost meanwhile is told apart from others.
+    pub(super) fn of_the_guest(self) -> GuestError {
+        let is_lost = self.retryable && matches!(self.sqlstate.as_deref(), None | Some("57P01"));
+        if !is_lost {
+            return self;
+        }
+        GuestError {
+            kind: "connection-lost",
+            message: format!(
+                "the connection was lost while the statement ran: {}",
+                self.message
+            ),
+            ..self
+        }
+    }
+
     /// The transaction is lost after an earlier error; nothing that follows can help.
     pub(super) fn aborted(first: &GuestError) -> GuestError {
         GuestError::new(

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::subscriptions::read_digest;
-use super::{Digest, Error, Store};
+use super::{Digest, Error, Store, Walls};
 
 /// A host that has not been seen for so long counts as gone.
 pub const HOST_LIFETIME: Duration = Duration::from_secs(10);
@@ -18,6 +18,7 @@ pub struct HostRow {
     pub id: Uuid,
     pub name: String,
     pub modules: String,
+    pub walls: Walls,
     pub started_at: OffsetDateTime,
     pub seen_at: OffsetDateTime,
 }
@@ -40,6 +41,7 @@ impl Store {
             .bind(id)
             .bind(name)
             .bind(modules)
+            .bind(self.walls().text())
             .execute(self.pool())
             .await?;
         sqlx::query(include_str!("sql/delete_dead_hosts.sql"))
@@ -69,6 +71,7 @@ impl Store {
                 id: row.try_get("id")?,
                 name: row.try_get("name")?,
                 modules: row.try_get("modules")?,
+                walls: Walls::parse(row.try_get("walls")?),
                 started_at: row.try_get("started_at")?,
                 seen_at: row.try_get("seen_at")?,
             })

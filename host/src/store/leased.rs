@@ -1,28 +1,83 @@
-//! A pool connection with an open transaction: given back only when the transaction is over, closed otherwise.
+//! A connection with an open transaction: given back only when the transaction is over, closed otherwise.
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 
-pub(super) struct Leased(Option<PoolConnection<Postgres>>);
+use super::proof::Authority;
+use super::role_pool::{RoleLease, is_stale};
+use super::walls::{Duty, Walls};
+use super::{Error, Store};
+
+pub(super) enum Leased {
+    /// Of the host itself.
+    Host(HostLease),
+    /// Of a role of a subscription.
+    Role(RoleLease),
+}
+
+pub(super) struct HostLease(Option<PoolConnection<Postgres>>);
 
 impl Leased {
-    pub fn new(connection: PoolConnection<Postgres>) -> Leased {
-        Leased(Some(connection))
+    /// A connection for a batch of a subscription. `None`: there is no such subscription.
+    pub async fn acquire(
+        store: &Store,
+        subscription: &str,
+        duty: Duty,
+    ) -> Result<Option<Leased>, Error> {
+        Ok(match store.walls() {
+            Walls::None => {
+                let connection = store.pool().acquire().await?;
+                Some(Leased::Host(HostLease(Some(connection))))
+            }
+            Walls::Roles => {
+                let lease = store.roles().acquire(store, subscription, duty).await?;
+                lease.map(Leased::Role)
+            }
+        })
     }
 
     pub fn get(&mut self) -> &mut PgConnection {
-        self.0
-            .as_mut()
-            .expect("a leased connection is there until it is released")
+        match self {
+            Leased::Host(lease) => lease
+                .0
+                .as_mut()
+                .expect("a leased connection is there until it is released"),
+            Leased::Role(lease) => lease.get(),
+        }
     }
 
-    /// The transaction is over: back to the pool.
-    pub fn release(mut self) {
-        self.0.take();
+    pub fn authority(&self, subscription: &str) -> Authority {
+        match self {
+            Leased::Host(_) => Authority::Host {
+                subscription: subscription.to_owned(),
+            },
+            Leased::Role(lease) => Authority::Role {
+                secret: lease.secret(),
+                backend: lease.backend(),
+            },
+        }
+    }
+
+    /// Whether a guest may have left something in the session.
+    pub fn needs_reset(&self) -> bool {
+        matches!(self, Leased::Role(lease) if lease.is_reused)
+    }
+
+    /// Whether this error is that of a connection that was kept for too long.
+    pub fn is_worn(&self, error: &Error) -> bool {
+        self.needs_reset() && is_stale(error)
+    }
+
+    /// The transaction is over: back to where it came from.
+    pub fn release(self) {
+        match self {
+            Leased::Host(mut lease) => drop(lease.0.take()),
+            Leased::Role(lease) => lease.give_back(),
+        }
     }
 }
 
-impl Drop for Leased {
+impl Drop for HostLease {
     fn drop(&mut self) {
         // Closing rolls back, whatever was under way; an open transaction must never reach the next user.
         if let Some(connection) = &mut self.0 {

@@ -102,25 +102,17 @@ pub(super) fn read_hindrance(row: &PgRow) -> Result<Hindrance, Error> {
 }
 
 impl Batch {
-    /// Leaves the views of a line empty and free of the tables that are about to go; what hangs on the views stays.
-    pub async fn empty_line(&mut self, line: &str) -> Result<(), Error> {
-        self.on_line(include_str!("sql/empty_line.sql"), &[line])
-            .await
+    /// Leaves the views of its line empty and free of the tables that are about to go; what hangs on the views stays.
+    pub async fn empty_line(&mut self) -> Result<(), Error> {
+        let proof = self.proof(&["empty-line"]);
+        let statement = sqlx::query(include_str!("sql/empty_line.sql"));
+        self.call(statement, proof).await
     }
 
-    /// Points the views of a line at the tables of this subscription again.
-    pub async fn point_line(&mut self, line: &str) -> Result<(), Error> {
-        let id = self.key().subscription.clone();
-        self.on_line(include_str!("sql/point_line.sql"), &[line, &id])
-            .await
-    }
-
-    async fn on_line(&mut self, statement: &'static str, names: &[&str]) -> Result<(), Error> {
-        let mut query = sqlx::query(statement);
-        for name in names {
-            query = query.bind((*name).to_owned());
-        }
-        query.execute(self.connection()).await?;
-        Ok(())
+    /// Points the views of its line at the tables of this subscription again.
+    pub async fn point_line(&mut self) -> Result<(), Error> {
+        let proof = self.proof(&["point-line"]);
+        let statement = sqlx::query(include_str!("sql/point_line_in_batch.sql"));
+        self.call(statement, proof).await
     }
 }

@@ -21,6 +21,8 @@ mod listener;
 mod modules;
 mod new_event;
 mod overview;
+mod proof;
+mod role_pool;
 mod rows;
 mod settled;
 mod skipped;
@@ -29,7 +31,9 @@ mod statement;
 mod streams;
 mod subscriptions;
 mod switch;
+mod tokens;
 pub mod value;
+mod walls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +60,7 @@ pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
 pub use line::{Hindrance, LineRow};
 pub use listener::{Hint, Listener, Ringer};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
+pub use role_pool::DEFAULT_ROLE_CONNECTIONS;
 pub use skipped::SkippedEvent;
 pub use source::EventSource;
 pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
@@ -64,8 +69,10 @@ pub use subscriptions::{
 };
 pub use switch::{Held, Switched};
 pub use value::Value;
+pub use walls::Walls;
 
 use admission::Admission;
+use role_pool::RolePool;
 
 /// Connections that one host or command keeps open at most, unless told otherwise.
 pub const DEFAULT_CONNECTIONS: u32 = 20;
@@ -73,12 +80,17 @@ pub const DEFAULT_CONNECTIONS: u32 = 20;
 /// How long a caller waits for a free connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a cancelled statement has before its session is terminated.
+const CANCEL_PATIENCE: Duration = Duration::from_millis(250);
+
 /// A handle to the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
     source: Arc<EventSource>,
     admission: Admission,
+    walls: Walls,
+    roles: RolePool,
 }
 
 impl Store {
@@ -103,7 +115,30 @@ impl Store {
             pool,
             source: Arc::new(EventSource::built_in()),
             admission: Admission::default(),
+            walls: Walls::default(),
+            roles: RolePool::new(DEFAULT_ROLE_CONNECTIONS),
         })
+    }
+
+    /// What the SQL of guests runs as, and how many connections of their roles are open at most.
+    #[must_use]
+    pub fn with_walls(self, walls: Walls, role_connections: u32) -> Store {
+        Store {
+            walls,
+            roles: RolePool::new(role_connections),
+            ..self
+        }
+    }
+
+    /// What the SQL of guests runs as.
+    pub fn walls(&self) -> Walls {
+        self.walls
+    }
+
+    /// Closes all connections of this handle and of its copies.
+    pub async fn close(&self) {
+        self.roles.close().await;
+        self.pool.close().await;
     }
 
     /// The pool behind this handle, for the modules of this floor and for tests.
@@ -132,23 +167,44 @@ impl Store {
         &self.admission
     }
 
-    /// Ends a transaction of ours whose statement nobody waits for any more. In the background; a failure leaves it to
-    /// the statement's own time-out.
-    fn terminate(&self, backend: i32, transaction_id: String) {
+    fn roles(&self) -> &RolePool {
+        &self.roles
+    }
+
+    /// Ends a transaction of ours whose statement nobody waits for any more: the statement is cancelled, and what does not listen
+    /// to that is terminated. In the background; a failure leaves it to the statement's own time-out.
+    fn end_transaction(&self, backend: i32, transaction_id: String) {
         let pool = self.pool.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let ended = sqlx::query(include_str!("sql/terminate_transaction.sql"))
-                    .bind(backend)
-                    .bind(transaction_id)
-                    .execute(&pool)
-                    .await;
+                let ended = end_transaction(&pool, backend, &transaction_id).await;
                 if let Err(error) = ended {
                     tracing::debug!(%error, backend, "an abandoned statement could not be ended");
                 }
             });
         }
     }
+}
+
+async fn end_transaction(
+    pool: &PgPool,
+    backend: i32,
+    transaction_id: &str,
+) -> Result<(), sqlx::Error> {
+    let cancel = include_str!("sql/cancel_transaction.sql");
+    let terminate = include_str!("sql/terminate_transaction.sql");
+    for (statement, pause) in [(cancel, CANCEL_PATIENCE), (terminate, Duration::ZERO)] {
+        let found = sqlx::query(statement)
+            .bind(backend)
+            .bind(transaction_id)
+            .fetch_optional(pool)
+            .await?;
+        if found.is_none() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
 }
 
 /// An identifier, quoted for SQL.

@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 
 use super::failpoint::failpoint;
 use super::switch::{Busy, lock_lanes, set_live, supersede};
-use super::{Error, Store, quote};
+use super::walls::{drop_roles, make_roles};
+use super::{Error, Store, Walls, quote};
 
 /// How long a registration waits for the open batch of the version that it takes over from.
 const PREDECESSOR_PATIENCE: &str = "2s";
@@ -168,7 +169,7 @@ impl Store {
             .bind(start_position)
             .execute(&mut *transaction)
             .await?;
-        create_schema(&mut transaction, id).await?;
+        make_schema(&mut transaction, id, self.walls()).await?;
         match (descriptor.kind, succession) {
             // Of processors the newest is the one that works; there is nothing that readers could be switched to.
             (Kind::Processor, Succession::First | Succession::Later | Succession::After(_)) => {
@@ -288,26 +289,30 @@ impl Store {
             .await?;
         let removed = drop_subscription(&mut transaction, id).await?;
         transaction.commit().await?;
+        self.roles().forget(id);
         Ok(removed)
     }
 }
 
-/// The end of `remove` and `teardown`, inside the transaction that holds the lanes.
-pub(super) async fn drop_subscription(
-    connection: &mut PgConnection,
-    id: &str,
-) -> Result<bool, Error> {
-    let line: Option<String> = sqlx::query_scalar(include_str!("sql/delete_subscription.sql"))
+/// The end of `remove` and `teardown`, inside the transaction that holds the lanes: rows, schema and roles.
+async fn drop_subscription(connection: &mut PgConnection, id: &str) -> Result<bool, Error> {
+    let is_there = sqlx::query(include_str!("sql/lock_subscription.sql"))
         .bind(id)
         .fetch_optional(&mut *connection)
-        .await?;
-    if line.is_some() {
+        .await?
+        .is_some();
+    if is_there {
         sqlx::query(sqlx::AssertSqlSafe(format!(
             "DROP SCHEMA IF EXISTS {} CASCADE",
             quote(id)
         )))
         .execute(&mut *connection)
         .await?;
+        drop_roles(&mut *connection, id).await?;
+        let line: String = sqlx::query_scalar(include_str!("sql/delete_subscription.sql"))
+            .bind(id)
+            .fetch_one(&mut *connection)
+            .await?;
         sqlx::query(include_str!("sql/delete_unreferenced_modules.sql"))
             .execute(&mut *connection)
             .await?;
@@ -317,7 +322,7 @@ pub(super) async fn drop_subscription(
             .await?;
     }
     notify_control(connection).await?;
-    Ok(line.is_some())
+    Ok(is_there)
 }
 
 /// The first version of a line makes the schema that readers will use, so that it can be granted before anything is in it.
@@ -356,31 +361,40 @@ async fn stop(connection: &mut PgConnection, id: &str) -> Result<Option<i64>, Er
     Ok(Some(positions.get(id).copied().unwrap_or(0)))
 }
 
-/// Drops the schema of a subscription and makes it again, empty.
-pub(super) async fn empty_schema(connection: &mut PgConnection, id: &str) -> Result<(), Error> {
-    let schema = quote(id);
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
-        "DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}"
+/// The schema of a subscription, with the roles that own and use it.
+async fn make_schema(connection: &mut PgConnection, id: &str, walls: Walls) -> Result<(), Error> {
+    match walls {
+        Walls::None => create_schema(connection, id).await,
+        Walls::Roles => {
+            refuse_schema(connection, id).await?;
+            make_roles(connection, id).await?;
+            Ok(())
+        }
+    }
+}
+
+async fn create_schema(connection: &mut PgConnection, name: &str) -> Result<(), Error> {
+    refuse_schema(connection, name).await?;
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "CREATE SCHEMA {}",
+        quote(name)
     )))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// The schema is made once and must be ours: a schema that somebody else made is never written to.
-async fn create_schema(connection: &mut PgConnection, id: &str) -> Result<(), Error> {
+/// A schema is made once and must be ours: one that somebody else made is never written to.
+async fn refuse_schema(connection: &mut PgConnection, name: &str) -> Result<(), Error> {
     let exists: bool = sqlx::query_scalar(include_str!("sql/schema_exists.sql"))
-        .bind(id)
-        .fetch_one(&mut *connection)
+        .bind(name)
+        .fetch_one(connection)
         .await?;
     if exists {
         return Err(Error::SchemaTaken {
-            schema: id.to_owned(),
+            schema: name.to_owned(),
         });
     }
-    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quote(id))))
-        .execute(&mut *connection)
-        .await?;
     Ok(())
 }
 

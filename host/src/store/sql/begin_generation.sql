@@ -1,3 +1,1 @@
-UPDATE projectionist.subscriptions
-SET generation = generation + 1, start_position = $2, boot_until = NULL
-WHERE id = $1
+SELECT pj_batch.begin_generation($1, $2, $3)

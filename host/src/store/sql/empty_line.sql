@@ -1,1 +1,1 @@
-SELECT projectionist.empty_line($1)
+SELECT pj_batch.empty_line($1, $2)

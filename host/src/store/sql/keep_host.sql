@@ -1,2 +1,2 @@
-INSERT INTO projectionist.hosts (id, name, modules) VALUES ($1, $2, $3)
+INSERT INTO projectionist.hosts (id, name, modules, walls) VALUES ($1, $2, $3, $4)
 ON CONFLICT (id) DO UPDATE SET seen_at = pg_catalog.clock_timestamp()

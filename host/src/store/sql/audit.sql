@@ -1,0 +1,1 @@
+SELECT a.refused FROM pj_batch.audit() a

@@ -1,0 +1,1 @@
+SELECT pj_batch.empty_schema($1, $2)

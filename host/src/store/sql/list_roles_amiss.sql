@@ -1,0 +1,1 @@
+SELECT a.id FROM projectionist.roles_amiss() a

@@ -1,0 +1,1 @@
+SELECT projectionist.make_roles($1)

@@ -1,0 +1,1 @@
+SELECT pj_batch.point_line($1, $2)
