@@ -1,11 +1,14 @@
 //! The one integration binary: real PostgreSQL, real components. File = behaviour.
 
 mod append;
+mod beginnings;
 mod bell;
 mod by_hand;
 mod command_line;
 mod embedded;
+mod endings;
 mod failures;
+mod gaps;
 mod horizon;
 mod hostile_writers;
 mod import;
@@ -13,6 +16,7 @@ mod lifecycle;
 mod loan_log;
 mod log_rules;
 mod modules;
+mod named;
 mod operators;
 mod processors;
 mod reading;
@@ -20,6 +24,7 @@ mod reload;
 mod rewinding;
 mod skipping;
 mod statements;
+mod stepping;
 mod support;
 mod tidy;
 mod verbs;

@@ -7,8 +7,10 @@ pub mod guests;
 pub mod host;
 pub mod log;
 pub mod modules;
+pub mod obeys;
 pub mod process;
 pub mod rows;
+pub mod stage;
 pub mod versions;
 pub mod writer;
 
