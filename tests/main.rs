@@ -15,6 +15,7 @@ mod import;
 mod lifecycle;
 mod loan_log;
 mod log_rules;
+mod model;
 mod modules;
 mod named;
 mod operators;
