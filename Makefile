@@ -3,6 +3,9 @@
 # One target directory for everything, absolute because guests are built from their own folder. Tests look for guests there.
 export CARGO_TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 
+# What `make test` hands on to cargo: `make test ONLY='-- bell'`.
+ONLY ?=
+
 # The directory of modules that `make run` serves.
 MODULES ?= modules
 
@@ -15,10 +18,10 @@ BUILT_GUESTS := $(CARGO_TARGET_DIR)/guests/wasm32-wasip2/release
 EXAMPLES := $(notdir $(wildcard guests/examples/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint check audit docs guests modules bench clean
+.PHONY: help setup run test conformance lint check audit docs guests modules bench clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Check what a build needs; install or name what is missing
 	@.ci/setup
@@ -28,8 +31,11 @@ run: setup modules ## Build everything and start the host on ./modules, with a s
 	@$(CARGO_TARGET_DIR)/debug/projectionist run --sample --modules $(MODULES)
 
 test: setup guests ## Run all tests, of the host and of the guests
-	cargo test --locked --workspace
-	$(FOR_GUESTS) test $(IN_GUESTS) --exclude test-guests
+	cargo test --locked --workspace $(ONLY)
+	$(FOR_GUESTS) test $(IN_GUESTS) --exclude test-guests $(ONLY)
+
+conformance: setup guests ## Run the tests that tests/CONFORMANCE.md promises, and count what is shown
+	@.ci/conformance
 
 lint: ## Check formatting, and that clippy has nothing to say
 	@.ci/setup lint
@@ -38,7 +44,8 @@ lint: ## Check formatting, and that clippy has nothing to say
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(FOR_GUESTS) clippy $(IN_GUESTS) --all-targets -- -D warnings
 
-check: lint test audit docs ## Do all that CI does
+check: lint audit docs ## Do all that CI does
+	@.ci/tests
 
 audit: setup ## Check licences, bans and sources of dependencies; advisories when their database can be reached
 	@.ci/audit
