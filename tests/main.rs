@@ -29,5 +29,6 @@ mod stepping;
 mod support;
 mod tidy;
 mod verbs;
+mod version_switches;
 mod versions;
 mod waiting;

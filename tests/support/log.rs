@@ -65,7 +65,7 @@ impl TestDatabase {
             }
             count
         });
-        Appender { stop, task }
+        Appender::new(stop, task)
     }
 
     /// What a recording guest wrote, in the order of the log.
@@ -211,6 +211,10 @@ pub struct Appender {
 }
 
 impl Appender {
+    pub fn new(stop: CancellationToken, task: JoinHandle<usize>) -> Appender {
+        Appender { stop, task }
+    }
+
     /// Stops, and says how many events were appended.
     pub async fn stop(self) -> usize {
         self.stop.cancel();

@@ -1,13 +1,19 @@
 //! Versions of one guest: the same module under other numbers and with other shapes of its tables.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use projectionist::store::ExpectedVersion;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
+use tokio_util::sync::CancellationToken;
 
-use super::log::event;
+use super::log::{Appender, event};
 use super::modules::bytes_of;
 use super::{Modules, PATIENCE, TestDatabase, eventually};
+
+/// The pause of somebody who appends continuously.
+const APPENDER_PAUSE: Duration = Duration::from_millis(4);
 
 /// The line of the guest `ledger`.
 pub const LEDGER: &str = "ledger";
@@ -64,6 +70,28 @@ impl TestDatabase {
             .collect();
         let appended = self.append("moves", &moves).await;
         appended.last().map_or(0, |event| event.position)
+    }
+
+    /// Moves money, a few events at a time, until told to stop.
+    pub fn append_moves_continuously(&self) -> Appender {
+        let (store, stop) = (self.store(), CancellationToken::new());
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut count = 0;
+            while !stopped.is_cancelled() {
+                let amount = i64::try_from(count).unwrap_or_default();
+                let moved = |nth: usize| {
+                    let account = format!("a{}", (count + nth) % 7);
+                    event("Moved", &json!({"account": account, "amount": amount}))
+                };
+                let moves = [moved(0), moved(1)];
+                let appended = store.append("moves", ExpectedVersion::Any, &moves).await;
+                count += appended.map_or(0, |appended| appended.len());
+                tokio::time::sleep(APPENDER_PAUSE).await;
+            }
+            count
+        });
+        Appender::new(stop, task)
     }
 
     /// The version that readers of a line see.

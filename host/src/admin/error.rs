@@ -17,6 +17,8 @@ pub enum Error {
     },
     #[error("none of the subscriptions with these ids is in one of these groups")]
     NothingMatches,
+    #[error("{id} is in a batch that has not ended within {seconds} s, so it could not be stopped")]
+    BatchOpen { id: String, seconds: u64 },
     #[error("there are no subscriptions to wait for")]
     NobodyToWaitFor,
     #[error("no engine for guests could be made on this machine")]
@@ -52,6 +54,9 @@ impl Error {
                 "ids and groups given together mean subscriptions that fit both; give one of them alone"
                     .to_owned(),
             ),
+            Error::BatchOpen { id, .. } => Some(format!(
+                "try again, or `projectionist pause --id {id}` first, which gives the batch up"
+            )),
             Error::NobodyToWaitFor => Some(
                 "`projectionist status` lists them; a host registers those of its directory when it starts"
                     .to_owned(),

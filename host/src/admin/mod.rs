@@ -1,10 +1,12 @@
 //! Floor 3: what operators do. Verbs read and write rows; hosts notice, wherever they run.
 
+mod activate;
 mod change;
 mod check;
 mod error;
 pub mod import;
 mod intent;
+pub mod lines;
 pub mod removal;
 mod rewind;
 pub mod sample;
@@ -13,6 +15,7 @@ mod skip;
 pub mod status;
 mod wait;
 
+pub use activate::{Activated, Activation, activate, await_live};
 pub use change::{Change, Done, TeardownFailure};
 pub use check::{CheckReport, GuestReport, RefusalReport, check};
 pub use error::Error;

@@ -9,6 +9,7 @@ use subscription::{Criteria, Status};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::lines::{self, LineStatus};
 use super::{Error, selection};
 use crate::store::{Holder, HostFile, HostRow, Lane, LaneError, Store, Subscription, Walls};
 
@@ -24,6 +25,8 @@ pub struct StatusReport {
     /// The highest position that can be seen; 0 in an empty log.
     pub head: i64,
     pub subscriptions: Vec<SubscriptionStatus>,
+    /// The lines of these subscriptions, with all their versions.
+    pub lines: Vec<LineStatus>,
     pub refused_files: Vec<RefusedFile>,
     /// Hosts that are alive.
     pub hosts: Vec<HostStatus>,
@@ -162,16 +165,29 @@ pub async fn status(store: &Store, criteria: &Criteria) -> Result<StatusReport, 
     let head = store.head().await?;
     let hosts = store.hosts().await?;
     let (refused_files, mut files) = sort_files(store.host_files().await?, &hosts);
+    let all = store.subscriptions().await?;
+    let positions: HashMap<String, i64> = lanes
+        .iter()
+        .map(|(id, lanes)| {
+            let least = lanes.iter().map(|lane| lane.position).min();
+            (id.clone(), least.unwrap_or_default())
+        })
+        .collect();
     let mut subscriptions = Vec::with_capacity(found.len());
     for subscription in found {
         let lanes = lanes.remove(&subscription.id).unwrap_or_default();
         let files = files.remove(&subscription.id).unwrap_or_default();
         subscriptions.push(one(store, subscription, &lanes, head, files).await?);
     }
+    let taken_at = store.clock().await?;
+    let position_of = |id: &str| positions.get(id).copied().unwrap_or_default();
+    let rows = store.lines().await?;
+    let lines = lines::lines(&rows, &all, &subscriptions, position_of, head, taken_at);
     Ok(StatusReport {
-        taken_at: store.clock().await?,
+        taken_at,
         head,
         subscriptions,
+        lines,
         refused_files,
         hosts: hosts.into_iter().map(HostStatus::from).collect(),
         open_writers: store

@@ -2,6 +2,7 @@
 //!
 //! To add a verb: a file with `Arguments` and `run`, a line in [`Verb`] and one in [`run`].
 
+mod activate;
 mod append;
 mod check;
 mod criteria;
@@ -19,6 +20,7 @@ mod run;
 mod sample;
 mod skip;
 mod status;
+mod status_lines;
 mod status_text;
 mod steps;
 mod wait;
@@ -69,6 +71,7 @@ enum Verb {
     Skip(skip::SkipArguments),
     Skipped(skip::SkippedArguments),
     Rewind(rewind::Arguments),
+    Activate(activate::Arguments),
     Remove(removal::RemoveArguments),
     Teardown(removal::TeardownArguments),
     Wait(wait::Arguments),
@@ -131,6 +134,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Skip(arguments) => skip::skip(arguments, database).await,
         Verb::Skipped(arguments) => skip::skipped(arguments, database).await,
         Verb::Rewind(arguments) => rewind::run(arguments, database).await,
+        Verb::Activate(arguments) => activate::run(arguments, database).await,
         Verb::Remove(arguments) => removal::remove(arguments, database).await,
         Verb::Teardown(arguments) => removal::teardown(arguments, database).await,
         Verb::Wait(arguments) => wait::run(arguments, database).await,

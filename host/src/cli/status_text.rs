@@ -4,12 +4,11 @@ use comfy_table::{Cell, CellAlignment, Color};
 use time::{Duration, OffsetDateTime};
 
 use super::output;
+use super::status_lines::{self, bar};
 use super::words::{ago, counted, grouped, length};
 use crate::admin::StatusReport;
 use crate::admin::status::{ErrorStatus, OpenWriter, RefusedFile, SubscriptionStatus};
 
-/// Characters of a progress bar.
-const BAR_CHARS: usize = 10;
 /// Digits of a digest that tell modules apart at a glance.
 const DIGEST_CHARS: usize = 8;
 /// A writer that is open for less is just at work.
@@ -21,6 +20,12 @@ const DETAIL_LINES: usize = 12;
 pub fn render(report: &StatusReport, width: Option<u16>) -> String {
     let mut parts = vec![table(report, width)];
     let now = report.taken_at;
+    let lines = report
+        .lines
+        .iter()
+        .filter(|it| status_lines::worth_showing(it));
+    let lines = lines.map(|line| status_lines::render(line, now));
+    parts.extend(section("lines", lines));
     let of = |one: &SubscriptionStatus| Some(error(&one.id, one.error.as_ref()?, now));
     parts.extend(section(
         "errors",
@@ -94,18 +99,6 @@ fn place(one: &SubscriptionStatus, head: i64) -> String {
         Some(progress) => bar(progress),
         None => format!("{} / {}", grouped(one.position), grouped(head)),
     }
-}
-
-fn bar(progress: f64) -> String {
-    let full = (progress * BAR_CHARS as f64).floor() as usize;
-    let full = full.min(BAR_CHARS);
-    // 100 % is said only when nothing is left.
-    let percent = (progress * 100.0).floor();
-    format!(
-        "{}{} {percent:>3} %",
-        "█".repeat(full),
-        "░".repeat(BAR_CHARS - full)
-    )
 }
 
 fn behind(one: &SubscriptionStatus) -> String {

@@ -4,6 +4,7 @@ use time::macros::datetime;
 use uuid::Uuid;
 
 use super::*;
+use crate::admin::lines::{LineStatus, OnItsWay, Role, VersionStatus};
 use crate::admin::status::{Behind, FilePlace, HostStatus, LaneStatus};
 
 const NOW: OffsetDateTime = datetime!(2026-03-01 12:00:00 UTC);
@@ -13,6 +14,7 @@ fn report() -> StatusReport {
         taken_at: NOW,
         head: 262_200,
         subscriptions: Vec::new(),
+        lines: Vec::new(),
         refused_files: Vec::new(),
         hosts: Vec::new(),
         open_writers: Vec::new(),
@@ -173,4 +175,66 @@ fn a_bar_is_full_only_at_the_end() {
     ] {
         assert_eq!(bar(progress), expected);
     }
+}
+
+fn version(number: i64, role: Role, status: &str) -> VersionStatus {
+    VersionStatus {
+        id: format!("accounts_{number}"),
+        version: number,
+        role,
+        status: status.to_owned(),
+        position: 100,
+        since: NOW - Duration::hours(number * 5),
+        on_its_way: None,
+    }
+}
+
+#[test]
+fn shows_which_version_of_a_line_is_live_and_how_far_the_next_one_is() {
+    let next = VersionStatus {
+        on_its_way: Some(OnItsWay {
+            progress: 0.437,
+            events_per_second: Some(21_300.4),
+            seconds_left: Some(8),
+        }),
+        ..version(12, Role::Next, "Booting")
+    };
+    let line = LineStatus {
+        line: "accounts".to_owned(),
+        kind: "projector",
+        live: Some("accounts_2".to_owned()),
+        live_since: Some(NOW),
+        wanted: None,
+        obstacle: None,
+        obstacle_since: None,
+        versions: vec![
+            next,
+            version(2, Role::Live, "Active"),
+            version(1, Role::Kept, "Detached(Active)"),
+        ],
+    };
+    let held_up = LineStatus {
+        line: "orders".to_owned(),
+        wanted: Some("accounts_1".to_owned()),
+        obstacle: Some(
+            "it waits for transactions that have read the line and have not ended: pid 7"
+                .to_owned(),
+        ),
+        obstacle_since: Some(NOW - Duration::minutes(3)),
+        versions: vec![
+            version(2, Role::Live, "Active"),
+            version(1, Role::Beside, "Active"),
+        ],
+        ..line.clone()
+    };
+    let simple = LineStatus {
+        versions: vec![version(2, Role::Live, "Active")],
+        ..line.clone()
+    };
+    let report = StatusReport {
+        subscriptions: vec![active("accounts_2")],
+        lines: vec![line, held_up, simple],
+        ..report()
+    };
+    insta::assert_snapshot!(render(&report, None));
 }

@@ -1,5 +1,6 @@
 //! Floor 1: everything that speaks to PostgreSQL. One statement a file, in `sql/`.
 
+mod activation;
 mod admission;
 pub mod append;
 mod batch;
@@ -41,6 +42,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use activation::{Intended, Unseen};
 pub use admission::MAX_STATEMENT_BYTES;
 pub use append::{Appended, ExpectedVersion};
 pub use batch::{

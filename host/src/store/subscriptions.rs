@@ -6,7 +6,7 @@ use subscription::{Descriptor, Input, Kind, Next, RunMode, Status};
 use time::OffsetDateTime;
 
 use super::failpoint::failpoint;
-use super::switch::{Busy, lock_lanes, set_live, supersede};
+use super::switch::{Busy, hold_line, lock_lanes, set_live, supersede};
 use super::walls::{drop_roles, make_roles};
 use super::{Error, Store, Walls, quote};
 
@@ -132,6 +132,9 @@ impl Store {
         let (id, line) = (descriptor.id.as_str(), descriptor.id.line());
         let mut transaction = self.pool().begin().await?;
         make_line(&mut transaction, line, descriptor.kind).await?;
+        if descriptor.kind == Kind::Processor {
+            hold_line(&mut transaction, line).await?;
+        }
         let start_position = match succession {
             Succession::First | Succession::Later => new.start_position,
             Succession::After(earlier) => match stop(&mut transaction, earlier).await? {

@@ -145,6 +145,15 @@ async fn switch(connection: &mut PgConnection, handover: &Handover) -> Result<Sw
     Ok(Switched::Done)
 }
 
+/// Locks the row of a line, which goes before the locks of its versions.
+pub(super) async fn hold_line(connection: &mut PgConnection, line: &str) -> Result<(), Error> {
+    sqlx::query(include_str!("sql/hold_line.sql"))
+        .bind(line)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Readers see this version from now on.
 pub(super) async fn set_live(
     connection: &mut PgConnection,

@@ -1,0 +1,1 @@
+UPDATE projectionist.subscriptions SET muted = $2 WHERE id = $1
