@@ -18,7 +18,7 @@ BUILT_GUESTS := $(CARGO_TARGET_DIR)/guests/wasm32-wasip2/release
 EXAMPLES := $(notdir $(wildcard guests/examples/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance lint check audit docs guests modules bench clean
+.PHONY: help setup run test conformance versions lint check audit docs guests modules bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ test: setup guests ## Run all tests, of the host and of the guests
 
 conformance: setup guests ## Run the tests that tests/CONFORMANCE.md promises, and count what is shown
 	@.ci/conformance
+
+versions: setup guests ## Switch versions under readers, and kill the host at every step of it
+	cargo test --locked -p projectionist --test integration -- version
 
 lint: ## Check formatting, and that clippy has nothing to say
 	@.ci/setup lint

@@ -1,7 +1,10 @@
 //! Versions of a line: built beside the one that readers see, then shown in its place.
 
+use projectionist::admin;
+use projectionist::store::Unseen;
 use sqlx::{AssertSqlSafe, Executor as _};
 
+use crate::support::command::shown;
 use crate::support::versions::LEDGER;
 use crate::support::{InProcess, Modules, TestDatabase, stepped};
 
@@ -188,4 +191,139 @@ async fn a_lower_number_than_the_live_one_is_refused_unless_it_is_known() {
             .is_none()
     );
     assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_102"));
+}
+
+#[tokio::test]
+async fn a_roll_back_catches_up_first_and_then_takes_the_readers() {
+    let modules = Modules::new();
+    let database = with_one_live(&modules).await;
+    let mut host = stepped(&database, &modules).await;
+    modules.put_ledger("ledger.wasm", 102, "typed");
+    host.once().await.expect("caught up");
+    let stopped_at = database.position("ledger_101").await;
+    database.append_moves(30).await;
+    host.once().await.expect("caught up");
+    assert_eq!(database.position("ledger_101").await, stopped_at);
+
+    let said = shown(&database, &["activate", "ledger_101"]).await;
+    let not_yet = shown(&database, &["activate", "ledger_101", "--wait", "0"]).await;
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_102"));
+    let status = shown(&database, &["status"]).await;
+    host.once().await.expect("caught up");
+
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_101"));
+    assert_eq!(database.status("ledger_102").await, "Detached(Active)");
+    database.until_ledger_is_right("ledger_101").await;
+    // The file of the higher version is still there, which changes nothing.
+    database.append_moves(5).await;
+    host.once().await.expect("caught up");
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_101"));
+    let again = shown(&database, &["activate", "ledger_101"]).await;
+    let unknown = shown(&database, &["activate", "ledger"]).await;
+    insta::with_settings!({filters => command_filters()}, {
+        insta::assert_snapshot!([said, not_yet, status, again, unknown].join("\n"));
+    });
+}
+
+/// Times and digests differ from run to run.
+fn command_filters() -> Vec<(&'static str, &'static str)> {
+    vec![
+        (r"\b[0-9a-f]{8}\b", "[digest]"),
+        (r"since \d+ s", "since [time]"),
+        (r"[\d,]+ events a second, \d+ s left", "[rate]"),
+        (r" +\n", "\n"),
+    ]
+}
+
+#[tokio::test]
+async fn a_version_that_is_told_to_wait_goes_live_when_it_is_activated() {
+    let modules = Modules::new();
+    let database = with_one_live(&modules).await;
+    let mut host = stepped(&database, &modules).await;
+    modules.put_bytes("second.toml", b"[versions]\nswitch = \"activated\"\n");
+    modules.put_ledger("second.wasm", 102, "plain");
+    host.once().await.expect("caught up");
+    assert_eq!(database.status("ledger_102").await, "Active");
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_101"));
+    assert_eq!(database.status("ledger_101").await, "Active");
+
+    let store = database.store();
+    let wanted = admin::activate(&store, "ledger_102", Unseen::PassOver).await;
+    assert_eq!(wanted.expect("wanted").outcome, admin::Activated::Wanted);
+    host.once().await.expect("caught up");
+
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_102"));
+}
+
+#[tokio::test]
+async fn a_wish_is_given_up_by_activating_what_is_live() {
+    let modules = Modules::new();
+    let database = with_one_live(&modules).await;
+    let mut host = stepped(&database, &modules).await;
+    modules.put_ledger("ledger.wasm", 102, "plain");
+    host.once().await.expect("caught up");
+    let store = database.store();
+    for id in ["ledger_101", "ledger_102"] {
+        admin::activate(&store, id, Unseen::PassOver)
+            .await
+            .expect("wanted");
+    }
+
+    host.once().await.expect("caught up");
+
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_102"));
+    assert_eq!(database.status("ledger_101").await, "Active");
+}
+
+#[tokio::test]
+async fn grants_and_what_users_built_on_the_line_survive_or_are_named() {
+    let modules = Modules::new();
+    let database = with_one_live(&modules).await;
+    let mut host = stepped(&database, &modules).await;
+    let role = format!("reader_{}", uuid::Uuid::new_v4().simple());
+    for sql in [
+        format!("CREATE ROLE {role}"),
+        format!(
+            "GRANT SELECT ON ledger.account TO {role}; GRANT SELECT (balance) ON ledger.total TO {role}"
+        ),
+        "CREATE VIEW public.report AS SELECT id, balance FROM ledger.account".to_owned(),
+        "CREATE TABLE ledger.notes (of_a_user text)".to_owned(),
+    ] {
+        execute(&database, &sql).await;
+    }
+    let may = async |what: &str| -> bool {
+        let asked = format!("SELECT has_column_privilege('{role}', '{what}', 'balance', 'SELECT')");
+        sqlx::query_scalar(AssertSqlSafe(asked))
+            .fetch_one(database.pool())
+            .await
+            .expect("an answer")
+    };
+
+    // More columns and another order: everything stays.
+    modules.put_ledger("ledger.wasm", 102, "wider");
+    host.once().await.expect("caught up");
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_102"));
+    assert!(may("ledger.account").await && may("ledger.total").await);
+    // A column of another type, with a view of a user on it: the live version stays, and it is said why.
+    modules.put_ledger("ledger.wasm", 103, "typed");
+    host.once().await.expect("caught up");
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_102"));
+    assert_eq!(database.status("ledger_102").await, "Active");
+    let row = database.store().line(LEDGER).await.expect("an answer");
+    let obstacle = row.and_then(|row| row.obstacle).expect("an obstacle");
+    assert!(obstacle.contains("view public.report"), "{obstacle}");
+    database.append_moves(3).await;
+    host.once().await.expect("caught up");
+    database.until_ledger_is_right("ledger_102").await;
+    // Without it, it is switched, and the grants are there as before.
+    execute(&database, "DROP VIEW public.report").await;
+    host.once().await.expect("caught up");
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_103"));
+    assert!(may("ledger.account").await && may("ledger.total").await);
+    execute(&database, "SELECT of_a_user FROM ledger.notes").await;
+    execute(
+        &database,
+        &format!("DROP OWNED BY {role}; DROP ROLE {role}"),
+    )
+    .await;
 }
