@@ -6,6 +6,7 @@ use crate::extract::{ChunkEnd, Delivery};
 use crate::failure::Result;
 use crate::filter::matches;
 use crate::fold::Chunk;
+use crate::in_hand;
 use crate::subscriber::Subscriber;
 
 impl<S: Delivery + 'static> Subscriber<S> {
@@ -15,9 +16,14 @@ impl<S: Delivery + 'static> Subscriber<S> {
     /// A handler failed; what it says to do goes for the event after the `handled` ones.
     ///
     /// # Panics
-    /// What runs [`after_chunk`](Self::after_chunk) failed for several events at once. Nobody knows which of them it was,
+    /// What runs [`after_chunk`](Self::after_chunk) failed, or the host refuses a row, for several events at once. Nobody knows which of them it was,
     /// and a trap makes the host look for it; with one event in the call it is a failure like any other.
     pub fn handle(&self, events: Vec<Event>) -> Result<(), WireFailure> {
+        // Where it fails, the host gives up what was changed, and so does this.
+        self.deliver_all(events).inspect_err(|_| in_hand::forget())
+    }
+
+    fn deliver_all(&self, events: Vec<Event>) -> Result<(), WireFailure> {
         let chunk = Chunk::default();
         let deliveries: Vec<S> = events
             .into_iter()
@@ -55,6 +61,7 @@ impl<S: Delivery + 'static> Subscriber<S> {
 
     fn end_chunk(&self, chunk: Chunk) -> Result {
         let end = ChunkEnd(chunk);
-        self.chunk_ends.iter().try_for_each(|call| call(&end))
+        self.chunk_ends.iter().try_for_each(|call| call(&end))?;
+        in_hand::flush()
     }
 }

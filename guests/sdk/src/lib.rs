@@ -56,6 +56,7 @@ mod failure;
 mod filter;
 mod fold;
 mod handler;
+mod in_hand;
 pub mod log;
 mod message;
 mod row;

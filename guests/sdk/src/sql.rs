@@ -6,12 +6,13 @@ use crate::bindings::projectionist::sql::client;
 use crate::bindings::projectionist::sql::types::Error as WireError;
 use crate::extract::Extract;
 use crate::failure::Result;
+use crate::in_hand;
 use crate::row::{FromRow, Row};
 use crate::value::Value;
 use std::fmt;
 
 /// SQL in the batch's transaction. Rows written through [`Table`](crate::Table) are flushed before each statement, so it
-/// sees them; a statement that writes empties the host's row cache, so prefer one way per table.
+/// sees them, and rows in hand are forgotten, so prefer one way per table.
 ///
 /// Transaction words are refused; DDL is for `setup` only.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl Sql {
     /// # Errors
     /// The statement failed, or a row has another shape.
     pub fn query<T: FromRow>(&self, statement: &str, params: &[Value]) -> Result<Vec<T>> {
+        in_hand::flush_and_forget()?;
         let found = client::query(statement, params).map_err(Error::from)?;
         let row = |values| {
             T::from_row(Row {
@@ -56,6 +58,7 @@ impl Sql {
     /// # Errors
     /// The statement failed. The transaction is then of no use any more: return the error.
     pub fn execute(&self, statement: &str, params: &[Value]) -> Result<u64, Error> {
+        in_hand::flush_and_forget()?;
         Ok(client::execute(statement, params)?)
     }
 
@@ -64,6 +67,7 @@ impl Sql {
     /// # Errors
     /// The statement failed for one of them.
     pub fn execute_many(&self, statement: &str, params: &[Vec<Value>]) -> Result<u64, Error> {
+        in_hand::flush_and_forget()?;
         Ok(client::execute_many(statement, params)?)
     }
 
@@ -72,6 +76,7 @@ impl Sql {
     /// # Errors
     /// The statement failed.
     pub fn try_execute(&self, statement: &str, params: &[Value]) -> Result<u64, Error> {
+        in_hand::flush_and_forget()?;
         Ok(client::try_execute(statement, params)?)
     }
 }

@@ -8,6 +8,7 @@ use crate::extract::{ChunkEnd, Delivery, Projection, Reaction, Setup};
 use crate::failure::{Outcome, Result};
 use crate::filter::{Clause, matches};
 use crate::handler::Handler;
+use crate::in_hand;
 use crate::row::TableRow;
 use crate::sql::Sql;
 use crate::table::{self, Keys};
@@ -195,13 +196,15 @@ impl<S: Delivery + 'static> Subscriber<S> {
     }
 
     pub(crate) fn set_up(&self) -> Result {
-        self.setups.iter().try_for_each(|setup| setup(&Setup(())))
+        self.setups.iter().try_for_each(|setup| setup(&Setup(())))?;
+        in_hand::flush()
     }
 
     pub(crate) fn tear_down(&self) -> Result {
         self.teardowns
             .iter()
-            .try_for_each(|teardown| teardown(&Setup(())))
+            .try_for_each(|teardown| teardown(&Setup(())))?;
+        in_hand::flush()
     }
 
     fn of(id: String, kind: Kind, run_mode: RunMode) -> Self {

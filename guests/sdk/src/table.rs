@@ -1,14 +1,15 @@
 //! Typed access to a table by primary key, over the host's buffered rows.
 
-use crate::bindings::projectionist::rows::tables;
 use crate::extract::Extract;
 use crate::failure::{Failure, Result};
+use crate::in_hand;
 use crate::row::{KeyValues, TableRow};
-use crate::sql::Error;
+use std::borrow::Borrow;
 use std::marker::PhantomData;
 
-/// A table of this guest, by primary key. Reads see the writes of this batch; writes are kept by the host and reach
-/// PostgreSQL in bulk, so a row that changes a hundred times in a batch is written once.
+/// A table of this guest, by primary key. Reads see the writes of this batch; writes are kept in memory and reach
+/// PostgreSQL in bulk, so a row that changes a hundred times in a batch is written once. What the host has against a row
+/// therefore shows at the end of a chunk, or at the next statement by [`Sql`](crate::Sql).
 ///
 /// `K` is the key or its borrowed form: `str` for a `String`. The key of several fields is a tuple of them.
 #[derive(Debug)]
@@ -27,13 +28,10 @@ impl<T: TableRow> Table<T> {
     /// The host could not read it.
     pub fn get<K>(&self, key: &K) -> Result<Option<T>>
     where
-        K: KeyValues + ToOwned<Owned = T::Key> + ?Sized,
+        T::Key: Borrow<K>,
+        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
     {
-        let rows = tables::get(T::TABLE, &[key.key_values()]).map_err(Error::from)?;
-        match rows.into_iter().next().flatten() {
-            Some(values) => Ok(Some(T::from_values(values)?)),
-            None => Ok(None),
-        }
+        in_hand::rows::<T>()?.borrow_mut().get::<K>(key)
     }
 
     /// Writes the row, over one of the same key.
@@ -41,7 +39,7 @@ impl<T: TableRow> Table<T> {
     /// # Errors
     /// The host refuses it, such as a value of a wrong type.
     pub fn put(&self, row: &T) -> Result {
-        Ok(tables::put(T::TABLE, &[row.to_values()]).map_err(Error::from)?)
+        in_hand::rows::<T>()?.borrow_mut().put(row)
     }
 
     /// Removes the row of this key. That there is none is no error.
@@ -50,9 +48,10 @@ impl<T: TableRow> Table<T> {
     /// The host refuses it.
     pub fn delete<K>(&self, key: &K) -> Result
     where
-        K: KeyValues + ToOwned<Owned = T::Key> + ?Sized,
+        T::Key: Borrow<K>,
+        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
     {
-        Ok(tables::delete(T::TABLE, &[key.key_values()]).map_err(Error::from)?)
+        in_hand::rows::<T>()?.borrow_mut().delete(key.to_owned())
     }
 
     /// Changes the row of this key, which must be there.
@@ -61,21 +60,17 @@ impl<T: TableRow> Table<T> {
     /// There is no such row, or the host refuses it.
     pub fn update<K, R>(&self, key: &K, change: impl FnOnce(&mut T) -> R) -> Result<R>
     where
-        K: KeyValues + ToOwned<Owned = T::Key> + ?Sized,
+        T::Key: Borrow<K>,
+        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
     {
-        let mut row = self.get(key)?.ok_or_else(|| {
-            Failure::retry(
-                0,
-                format!(
-                    "table {} has no row with the key {:?}",
-                    T::TABLE,
-                    key.key_values()
-                ),
-            )
-        })?;
-        let answer = change(&mut row);
-        self.put(&row)?;
-        Ok(answer)
+        let missing = || {
+            let key = key.key_values();
+            Failure::retry(0, format!("table {} has no row with the key {key:?}", T::TABLE))
+        };
+        self.with(key, |row| match row {
+            Some(row) => Ok(change(row)),
+            None => Err(missing()),
+        })
     }
 
     /// Changes the row of this key, or a new one that has this key and else is `T::default()`.
@@ -85,19 +80,17 @@ impl<T: TableRow> Table<T> {
     pub fn change<K, R>(&self, key: &K, change: impl FnOnce(&mut T) -> R) -> Result<R>
     where
         T: Default,
-        K: KeyValues + ToOwned<Owned = T::Key> + ?Sized,
+        T::Key: Borrow<K>,
+        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
     {
-        let mut row = match self.get(key)? {
-            Some(row) => row,
-            None => {
+        self.with(key, |row| {
+            let row = row.get_or_insert_with(|| {
                 let mut row = T::default();
                 row.set_key(key.to_owned());
                 row
-            }
-        };
-        let answer = change(&mut row);
-        self.put(&row)?;
-        Ok(answer)
+            });
+            Ok(change(row))
+        })
     }
 
     /// Changes the row that has the key of `new`, or `new` itself when there is none.
@@ -105,14 +98,21 @@ impl<T: TableRow> Table<T> {
     /// # Errors
     /// The host refuses it.
     pub fn upsert<R>(&self, new: T, change: impl FnOnce(&mut T) -> R) -> Result<R> {
-        let found = tables::get(T::TABLE, &[new.key().key_values()]).map_err(Error::from)?;
-        let mut row = match found.into_iter().next().flatten() {
-            Some(values) => T::from_values(values)?,
-            None => new,
-        };
-        let answer = change(&mut row);
-        self.put(&row)?;
-        Ok(answer)
+        let key = new.key();
+        self.with(&key, |row| Ok(change(row.get_or_insert(new))))
+    }
+
+    /// Has the row of this key changed. Rows are not borrowed meanwhile: the change may use tables itself.
+    fn with<K, R>(&self, key: &K, change: impl FnOnce(&mut Option<T>) -> Result<R>) -> Result<R>
+    where
+        T::Key: Borrow<K>,
+        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+    {
+        let rows = in_hand::rows::<T>()?;
+        let mut lent = rows.borrow_mut().lend::<K>(key)?;
+        let answer = change(&mut lent.row);
+        rows.borrow_mut().give_back::<K>(key, lent)?;
+        answer
     }
 }
 
@@ -146,11 +146,9 @@ impl<K> Keys<K> for Result<K> {
     }
 }
 
-/// Has the host read these rows in one round trip, so that `get` finds them at hand.
+/// Takes these rows in hand in one call, so that `get` finds them there.
 pub(crate) fn prefetch<T: TableRow>(mut keys: Vec<T::Key>) -> Result {
     keys.sort_unstable();
     keys.dedup();
-    let keys: Vec<_> = keys.iter().map(KeyValues::key_values).collect();
-    tables::get(T::TABLE, &keys).map_err(Error::from)?;
-    Ok(())
+    in_hand::rows::<T>()?.borrow_mut().fetch(keys)
 }

@@ -22,6 +22,27 @@ pub trait FromValue: Sized {
     fn from_value(value: Value) -> Result<Self, ValueError>;
 }
 
+/// What these weigh, about.
+pub(crate) fn size_bytes(values: &[Value]) -> usize {
+    values.iter().map(weight).sum()
+}
+
+fn weight(value: &Value) -> usize {
+    let further = match value {
+        Value::Text(text) | Value::Numeric(text) | Value::Json(text) | Value::Uuid(text) => {
+            text.len()
+        }
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Other(other) => other.type_name.len() + other.text.len(),
+        Value::BooleanArray(items) => items.len(),
+        Value::IntegerArray(items) => items.len() * size_of::<i64>(),
+        Value::FloatArray(items) => items.len() * size_of::<f64>(),
+        Value::TextArray(items) => items.iter().flatten().map(String::len).sum(),
+        _ => 0,
+    };
+    size_of::<Value>() + further
+}
+
 /// A field of a `#[derive(Table)]` struct.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no type of a column",
