@@ -39,14 +39,14 @@ $body$;
 -- The row lock is the lease of the lane: whoever holds it does the next batch, everybody else passes by and gets no row. The ceiling:
 -- while a line is handed over its live version does not go past the next one, and one that is muted not past the live one.
 CREATE OR REPLACE FUNCTION pj_batch.open_lane(lane integer, subscription text, proof bytea)
-RETURNS TABLE ("position" bigint, status text, resume text, module bytea, generation integer, boot_until bigint,
+RETURNS TABLE ("position" bigint, moved_by uuid, status text, resume text, module bytea, generation integer, boot_until bigint,
                ceiling bigint, muted boolean, attempts integer, error_position bigint, retry_context text, transaction_id text, backend integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
     mine CONSTANT text := projectionist.proven(concat_ws('|', 'open', lane, pg_backend_pid()), subscription, proof);
 BEGIN
     RETURN QUERY
-        SELECT c.position, s.status, s.resume, s.module, s.generation, s.boot_until,
+        SELECT c.position, c.moved_by, s.status, s.resume, s.module, s.generation, s.boot_until,
                CASE WHEN l.live = s.id AND l.handover_until > clock_timestamp()
                     THEN (SELECT min(h.position) FROM projectionist.checkpoints h WHERE h.subscription = l.challenger)
                     WHEN s.muted AND l.live <> s.id

@@ -1,46 +1,221 @@
-//! Reading the next page of the log while the guest works on the present one.
+//! The events of a lane, read ahead of its guest: pages come while the guest works, and what one batch leaves is there for
+//! the next.
 
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::store::{Error, Page, ReadFilter, ReadLimit, Store};
+use crate::store::{Error, Page, ReadFilter, ReadLimit, RecordedEvent, Store};
 
-/// Which page: two that are equal in this are the same page, since the log below the horizon never changes.
-#[derive(Clone, PartialEq)]
-pub(super) struct Wanted {
-    /// Exclusive.
-    pub after: i64,
-    pub filter: ReadFilter,
-    pub limit: ReadLimit,
+/// Events of a page: many enough that the question costs nothing, few enough that the guest begins soon.
+const PAGE_EVENTS: i64 = 5_000;
+
+/// Bytes of a page that are aimed at; the next page has fewer events when this one was larger.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most bytes of a page. An event larger than this is a page of its own.
+const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Pages that wait for the guest.
+const PAGES: usize = 2;
+
+/// Some events that follow one another.
+pub(super) struct Chunk {
+    pub events: Vec<RecordedEvent>,
+    /// Everything that matches up to here has been taken out.
+    pub up_to: i64,
 }
 
-/// A page on its way. Whether it is the one that is needed turns out when the next batch begins.
+/// What of the log a lane is to see next. It can be thrown away at any time: the log below the horizon never changes.
 pub(super) struct Ahead {
-    wanted: Wanted,
-    task: JoinHandle<Result<Page, Error>>,
+    filter: ReadFilter,
+    /// Nothing that matches lies between here and `after`.
+    since: i64,
+    /// Everything that matches up to here has been taken out.
+    after: i64,
+    rest: VecDeque<RecordedEvent>,
+    /// Everything that matches up to here is in `rest`, or has been taken out.
+    up_to: i64,
+    pages: Option<Pages>,
+}
+
+/// Pages on their way.
+struct Pages {
+    receiver: mpsc::Receiver<Result<Page, Error>>,
+    task: JoinHandle<()>,
 }
 
 impl Ahead {
-    /// Begins to read a page up to a position.
-    pub fn begin(store: &Store, wanted: Wanted, up_to: i64) -> Ahead {
-        let (store, page) = (store.clone(), wanted.clone());
-        let task = tokio::spawn(async move { page.read(&store, up_to).await });
-        Ahead { wanted, task }
+    /// Begins to read what matches in `(after, up_to]`.
+    pub fn begin(store: &Store, filter: ReadFilter, after: i64, up_to: i64) -> Ahead {
+        let (sender, receiver) = mpsc::channel(PAGES);
+        let task = tokio::spawn(read_pages(
+            store.clone(),
+            filter.clone(),
+            after,
+            up_to,
+            sender,
+        ));
+        Ahead {
+            filter,
+            since: after,
+            after,
+            rest: VecDeque::new(),
+            up_to: after,
+            pages: Some(Pages { receiver, task }),
+        }
     }
 
-    /// The page, if it is the one that is wanted.
-    pub async fn take(self, wanted: &Wanted) -> Option<Result<Page, Error>> {
-        if self.wanted != *wanted {
-            self.task.abort();
-            return None;
+    /// What is at hand already. Nothing that matches lies between `since` and `after`, where the page begins.
+    pub fn of(filter: ReadFilter, since: i64, after: i64, page: Page) -> Ahead {
+        Ahead {
+            filter,
+            since,
+            after,
+            rest: page.events.into(),
+            up_to: page.up_to,
+            pages: None,
         }
-        self.task.await.ok()
+    }
+
+    /// Whether what comes next is what matches the filter behind this position.
+    pub fn follows(&self, after: i64, filter: &ReadFilter) -> bool {
+        (self.since..=self.after).contains(&after) && self.filter == *filter && !self.is_over()
+    }
+
+    /// The next events, as many as there are within the limit. Without any: nothing that matches is left.
+    pub async fn chunk(&mut self, events_max: usize) -> Result<Chunk, Error> {
+        while self.rest.len() < events_max
+            && let Some(pages) = &mut self.pages
+        {
+            match pages.receiver.recv().await {
+                Some(page) => {
+                    let page = page?;
+                    self.up_to = page.up_to;
+                    self.rest.extend(page.events);
+                }
+                None => self.pages = None,
+            }
+        }
+        let length = self.rest.len().min(events_max);
+        let events: Vec<RecordedEvent> = self.rest.drain(..length).collect();
+        self.after = match events.last() {
+            Some(last) if !self.rest.is_empty() => last.position,
+            _ => self.up_to,
+        };
+        self.since = self.after;
+        Ok(Chunk {
+            events,
+            up_to: self.after,
+        })
+    }
+
+    /// Nothing more will come.
+    pub fn is_over(&self) -> bool {
+        self.rest.is_empty() && self.pages.is_none()
     }
 }
 
-impl Wanted {
-    pub async fn read(&self, store: &Store, up_to: i64) -> Result<Page, Error> {
-        store
-            .read_events(self.after, up_to, &self.filter, self.limit)
-            .await
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn read_pages(
+    store: Store,
+    filter: ReadFilter,
+    mut after: i64,
+    up_to: i64,
+    pages: mpsc::Sender<Result<Page, Error>>,
+) {
+    let mut limit = ReadLimit {
+        events: PAGE_EVENTS,
+        bytes: PAGE_BYTES_MAX,
+    };
+    while after < up_to {
+        let page = store.read_events(after, up_to, &filter, limit).await;
+        if let Ok(page) = &page {
+            after = page.up_to;
+            limit.events = events_of_next(page);
+        }
+        let failed = page.is_err();
+        if pages.send(page).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn events_of_next(page: &Page) -> i64 {
+    let bytes: usize = page.events.iter().map(RecordedEvent::size_bytes).sum();
+    let average = bytes / page.events.len().max(1);
+    i64::try_from(PAGE_BYTES / average.max(1)).map_or(PAGE_EVENTS, |n| n.clamp(1, PAGE_EVENTS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(position: i64) -> RecordedEvent {
+        RecordedEvent {
+            position,
+            id: uuid::Uuid::nil(),
+            stream: "s".to_owned(),
+            version: position,
+            event_type: "Happened".to_owned(),
+            recorded_at_micros: 0,
+            data: "x".repeat(1_000),
+            metadata: "{}".to_owned(),
+            causation_id: None,
+            correlation_id: None,
+            tags: Vec::new(),
+        }
+    }
+
+    fn page(positions: &[i64], up_to: i64) -> Page {
+        Page {
+            events: positions.iter().copied().map(event).collect(),
+            up_to,
+        }
+    }
+
+    async fn taken(ahead: &mut Ahead, events_max: usize) -> (Vec<i64>, i64) {
+        let chunk = ahead.chunk(events_max).await.expect("nothing is read");
+        let positions = chunk.events.iter().map(|event| event.position).collect();
+        (positions, chunk.up_to)
+    }
+
+    #[tokio::test]
+    async fn a_chunk_leaves_the_rest_for_the_next() {
+        let everything = ReadFilter::everything();
+        let mut ahead = Ahead::of(everything.clone(), 0, 0, page(&[2, 3, 5], 9));
+        assert_eq!(taken(&mut ahead, 2).await, (vec![2, 3], 3));
+        assert!(ahead.follows(3, &everything));
+        assert!(!ahead.follows(2, &everything));
+        assert_eq!(taken(&mut ahead, 2).await, (vec![5], 9));
+        assert!(!ahead.follows(9, &everything), "it is used up");
+        assert_eq!(taken(&mut ahead, 2).await, (vec![], 9));
+    }
+
+    #[test]
+    fn what_has_been_passed_may_lie_before_it() {
+        let everything = ReadFilter::everything();
+        let ahead = Ahead::of(everything.clone(), 4, 7, page(&[8], 9));
+        for (checkpoint, follows) in [(3, false), (4, true), (6, true), (7, true), (8, false)] {
+            assert_eq!(
+                ahead.follows(checkpoint, &everything),
+                follows,
+                "{checkpoint}"
+            );
+        }
+    }
+
+    #[test]
+    fn pages_of_large_events_have_fewer_of_them() {
+        assert_eq!(events_of_next(&page(&[], 9)), PAGE_EVENTS);
+        let large = page(&[1, 2], 9);
+        let expected = PAGE_BYTES as i64 / large.events[0].size_bytes() as i64;
+        assert_eq!(events_of_next(&large), expected);
     }
 }

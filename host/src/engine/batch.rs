@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use subscription::{ErrorClass, Input, Next, Pace, RunMode, Status};
+use subscription::{ErrorClass, Input, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status};
 
-use super::ahead::{Ahead, Wanted};
+use super::ahead::{Ahead, Chunk};
+use super::carried::Carried;
 use super::catalog;
 use super::shared::Shared;
 use crate::guest::{CallContext, Failure, Instance, Limits, Settings};
 use crate::store::{
-    Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, Page,
-    ReadFilter, ReadLimit, RecordedEvent, Subscription,
+    Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, ReadFilter,
+    ReadLimit, RecordedEvent, Subscription,
 };
 
 /// What a batch came to.
@@ -26,8 +27,10 @@ pub(super) enum Done {
     Taken,
     /// The row is not what the worker believed: read it again.
     Stale,
-    /// Nothing is there to handle.
-    CaughtUp,
+    /// Nothing is there to handle behind this position.
+    CaughtUp {
+        position: i64,
+    },
     /// There is something, and it is another version's turn first.
     HeldBack,
     Failed(Box<FailedBatch>),
@@ -51,13 +54,16 @@ pub(super) struct Portion {
     pub events_max: Option<u32>,
 }
 
+/// Bytes of events that are read at once for a batch near the head.
+const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Runs one batch of a lane.
 pub(super) async fn run(
     shared: &Arc<Shared>,
     known: &Subscription,
     key: &LaneKey,
     portion: Portion,
-    ahead: &mut Option<Ahead>,
+    carried: &mut Carried,
 ) -> Result<Done, Error> {
     let began = Instant::now();
     let mut batch = match Batch::open(
@@ -76,56 +82,101 @@ pub(super) async fn run(
         batch.rollback().await?;
         return Ok(Done::Stale);
     }
+    if let Some(rows) = carried.rows.take() {
+        batch.adopt(rows, shared.host, carried.passed_to);
+    }
     let wanted = target(known, &mut batch, portion.horizon).await?;
     let target = below_ceiling(&state, wanted);
     if state.position >= target && !arrives(state.status, known.run_mode) {
+        let position = state.position;
+        let rows = batch.keep_rows(position);
         batch.rollback().await?;
+        carried.keep(rows, state.status, &shared.kept_rows);
         return Ok(if target < wanted {
             Done::HeldBack
         } else {
-            Done::CaughtUp
+            Done::CaughtUp { position }
         });
     }
     if state.ceiling.is_some() {
         // What was read ahead may go past it.
-        ahead.take();
+        carried.ahead = None;
     }
-    let pace = Pace::of(
-        &known.descriptor,
-        target.saturating_sub(state.position).unsigned_abs(),
-    );
-    let page = read(shared, known, &state, target, &pace, portion, ahead).await?;
-    let handed: Vec<(i64, String)> = page
-        .events
-        .iter()
-        .map(|event| (event.position, event.event_type.clone()))
-        .collect();
-    let handled = match handle(shared, known, &state, batch, page, &pace, began).await? {
+    let share = Share::of(known, &state, target, portion, began);
+    let ahead = read(shared, known, &state, target, &share, &mut carried.ahead).await?;
+    let handled = match handle(shared, known, &state, batch, &share, ahead).await? {
         Ok(handled) => handled,
-        Err((failure, before_chunk)) => {
+        Err((failure, events, before_chunk)) => {
+            carried.forget();
             return Ok(Done::Failed(Box::new(FailedBatch {
                 failure,
                 state,
-                events: handed,
+                events,
                 before_chunk,
             })));
         }
     };
-    match commit(shared, known, key, &state, handled, target).await? {
+    match commit(shared, known, key, &state, handled, target, carried).await? {
         Ok(done) => Ok(done),
-        Err(failure) => Ok(Done::Failed(Box::new(FailedBatch {
-            failure,
-            state,
-            events: handed,
-            before_chunk: 0,
-        }))),
+        Err((failure, events)) => {
+            carried.forget();
+            Ok(Done::Failed(Box::new(FailedBatch {
+                failure,
+                state,
+                events,
+                before_chunk: 0,
+            })))
+        }
+    }
+}
+
+/// How much one batch takes.
+struct Share {
+    pace: Pace,
+    /// Events, no more.
+    events_max: u32,
+    /// So few that they are read at once, and nothing ahead of them.
+    few: bool,
+    began: Instant,
+}
+
+impl Share {
+    fn of(
+        known: &Subscription,
+        state: &LaneState,
+        target: i64,
+        portion: Portion,
+        began: Instant,
+    ) -> Share {
+        let distance = target.saturating_sub(state.position).unsigned_abs();
+        let pace = Pace::of(&known.descriptor, distance);
+        // A retry is of one event: what follows it waits until it is through.
+        let retried = (state.attempts > 0 && state.error_position.is_some()).then_some(1);
+        let narrowed = portion.events_max.or(retried);
+        Share {
+            events_max: narrowed.unwrap_or(pace.events),
+            few: narrowed.is_some() || distance <= LIVE_EVENTS_MAX.into(),
+            pace,
+            began,
+        }
+    }
+
+    /// How many events the next chunk may have, after so much.
+    fn next_chunk(&self, handled: u32, bytes: u64) -> usize {
+        let elapsed_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let left = self.events_max.saturating_sub(handled);
+        if handled > 0 && (left == 0 || self.pace.is_full(handled, bytes, elapsed_ms)) {
+            return 0;
+        }
+        left.min(self.pace.chunk_events) as usize
     }
 }
 
 /// A batch that the guest is done with.
 struct Handled {
     batch: Box<Batch>,
-    events: usize,
+    /// Position and type of each event.
+    events: Vec<(i64, String)>,
     up_to: i64,
 }
 
@@ -160,41 +211,36 @@ fn arrives(status: Status, mode: RunMode) -> bool {
     status == Status::Booting || (status == Status::Active && mode == RunMode::Once)
 }
 
-/// The next page: the one that was read ahead, if it fits. The page after it is begun while the guest works on this one.
-async fn read(
+/// The events from the checkpoint on: what an earlier batch left, or read anew.
+async fn read<'a>(
     shared: &Shared,
     known: &Subscription,
     state: &LaneState,
     target: i64,
-    pace: &Pace,
-    portion: Portion,
-    ahead: &mut Option<Ahead>,
-) -> Result<Page, Error> {
-    // A retry is of one event: what follows it waits until it is through.
-    let retried = (state.attempts > 0 && state.error_position.is_some()).then_some(1);
-    let narrowed = portion.events_max.or(retried);
-    let mut wanted = Wanted {
-        after: state.position,
-        filter: ReadFilter::from(&known.descriptor.filter),
-        limit: ReadLimit {
-            events: narrowed.unwrap_or(pace.events).into(),
-            bytes: usize::try_from(pace.bytes).unwrap_or(usize::MAX),
-        },
+    share: &Share,
+    ahead: &'a mut Option<Ahead>,
+) -> Result<&'a mut Ahead, Error> {
+    let filter = ReadFilter::from(&known.descriptor.filter);
+    let store = &shared.store;
+    let after = state.position;
+    let begun = ahead.take().filter(|begun| begun.follows(after, &filter));
+    let begun = match begun {
+        Some(begun) => begun,
+        None if share.few => {
+            let limit = ReadLimit {
+                events: share.events_max.into(),
+                bytes: READ_BYTES_MAX,
+            };
+            let page = store.read_events(after, target, &filter, limit).await?;
+            Ahead::of(filter, after, after, page)
+        }
+        None => Ahead::begin(store, filter, after, target),
     };
-    let begun = match ahead.take() {
-        Some(ahead) => ahead.take(&wanted).await,
-        None => None,
-    };
-    let page = match begun {
-        Some(page) => page?,
-        None => wanted.read(&shared.store, target).await?,
-    };
-    if page.up_to < target && narrowed.is_none() {
-        wanted.after = page.up_to;
-        *ahead = Some(Ahead::begin(&shared.store, wanted, target));
-    }
-    Ok(page)
+    Ok(ahead.insert(begun))
 }
+
+/// A failure, the events of the attempt, and how many of them came before the chunk that failed.
+type Broken = (Box<Failure>, Vec<(i64, String)>, u32);
 
 /// Hands the events to a fresh instance, chunk by chunk. The inner error is the guest's.
 async fn handle(
@@ -202,39 +248,40 @@ async fn handle(
     known: &Subscription,
     state: &LaneState,
     batch: Box<Batch>,
-    page: Page,
-    pace: &Pace,
-    began: Instant,
-) -> Result<Result<Handled, (Box<Failure>, u32)>, Error> {
-    if page.events.is_empty() {
+    share: &Share,
+    ahead: &mut Ahead,
+) -> Result<Result<Handled, Broken>, Error> {
+    let Chunk {
+        mut events,
+        mut up_to,
+    } = ahead.chunk(share.next_chunk(0, 0)).await?;
+    if events.is_empty() {
+        let events = Vec::new();
         return Ok(Ok(Handled {
             batch,
-            events: 0,
-            up_to: page.up_to,
+            events,
+            up_to,
         }));
     }
-    let mut instance = match start(shared, known, state, batch, page.events.first()).await? {
+    let mut instance = match start(shared, known, state, batch, events.first()).await? {
         Ok(instance) => instance,
-        Err(failure) => return Ok(Err((failure, 0))),
+        Err(failure) => return Ok(Err((failure, handed(&events), 0))),
     };
-    let total = page.events.len();
-    let (mut handled, mut bytes, mut up_to) = (0, 0, page.up_to);
-    let mut rest = page.events.into_iter().peekable();
-    while rest.peek().is_some() {
-        let chunk: Vec<RecordedEvent> = rest.by_ref().take(pace.chunk_events as usize).collect();
-        let (length, last) = (chunk.len(), chunk.last().map(|event| event.position));
-        bytes += chunk
+    let mut all = Vec::new();
+    let (mut handled, mut bytes) = (0, 0);
+    while !events.is_empty() {
+        all.extend(handed(&events));
+        bytes += events
             .iter()
             .map(|event| event.size_bytes() as u64)
             .sum::<u64>();
-        if let Err(failure) = instance.handle(chunk).await {
-            return Ok(Err((failure, handled)));
+        if let Err(failure) = instance.handle(events).await {
+            return Ok(Err((failure, all, handled)));
         }
-        handled += u32::try_from(length).unwrap_or(u32::MAX);
-        let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if rest.peek().is_some() && pace.is_full(handled, bytes, elapsed_ms) {
-            up_to = last.unwrap_or(up_to);
-            break;
+        handled = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        match share.next_chunk(handled, bytes) {
+            0 => break,
+            more => Chunk { events, up_to } = ahead.chunk(more).await?,
         }
     }
     let mut batch = instance.into_batch();
@@ -244,17 +291,21 @@ async fn handle(
         } else {
             ErrorClass::Sql
         };
-        return Ok(Err((Failure::new(class, error.message), 0)));
+        return Ok(Err((Failure::new(class, error.message), all, 0)));
     }
-    debug_assert!(
-        handled as usize <= total,
-        "no more events are handled than were read"
-    );
     Ok(Ok(Handled {
         batch,
-        events: handled as usize,
+        events: all,
         up_to,
     }))
+}
+
+/// What is needed of events to name the one that is to blame.
+fn handed(events: &[RecordedEvent]) -> Vec<(i64, String)> {
+    events
+        .iter()
+        .map(|event| (event.position, event.event_type.clone()))
+        .collect()
 }
 
 /// A fresh instance of the newest module, with the batch inside. The inner error is the guest's.
@@ -310,7 +361,8 @@ async fn commit(
     state: &LaneState,
     handled: Handled,
     target: i64,
-) -> Result<Result<Done, Box<Failure>>, Error> {
+    carried: &mut Carried,
+) -> Result<Result<Done, (Box<Failure>, Vec<(i64, String)>)>, Error> {
     let Handled {
         mut batch,
         events,
@@ -326,13 +378,20 @@ async fn commit(
         change = Change::Try(state.status, next);
         status = next;
     }
+    let rows = batch.keep_rows(up_to);
     match batch.commit(up_to, change, shared.host).await? {
-        Outcome::Committed => Ok(Ok(Done::Committed {
-            events,
-            position: up_to,
-            status,
-        })),
-        Outcome::Refused(error) => Ok(Err(Failure::new(ErrorClass::Sql, error.message))),
+        Outcome::Committed => {
+            carried.keep(rows, status, &shared.kept_rows);
+            Ok(Ok(Done::Committed {
+                events: events.len(),
+                position: up_to,
+                status,
+            }))
+        }
+        Outcome::Refused(error) => {
+            let failure = Failure::new(ErrorClass::Sql, error.message);
+            Ok(Err((failure, events)))
+        }
         // Another host was faster: nothing of this batch counts.
         Outcome::Overtaken => {
             tracing::warn!(

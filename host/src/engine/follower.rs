@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::horizon_task;
+use super::passing;
 use super::shared::Shared;
 use crate::store::{Error, Horizon, Listener, Store};
 
@@ -27,6 +28,7 @@ pub(super) struct Follower {
 pub(super) struct Following {
     task: JoinHandle<()>,
     hints: JoinHandle<()>,
+    passing: JoinHandle<()>,
     _listener: Listener,
 }
 
@@ -81,8 +83,10 @@ impl Follower {
             self.store.clone(),
             listener.events(),
             self.horizon.clone(),
+            Arc::clone(&shared.tail),
             stop.clone(),
         );
+        let passing = tokio::spawn(passing::run(Arc::clone(&shared), stop.clone()));
         let mut control = listener.control();
         let hints = tokio::spawn(async move {
             let heard = async {
@@ -96,6 +100,7 @@ impl Follower {
         Following {
             task,
             hints,
+            passing,
             _listener: listener,
         }
     }
@@ -105,5 +110,6 @@ impl Following {
     pub async fn ended(self) {
         let _ = self.task.await;
         let _ = self.hints.await;
+        let _ = self.passing.await;
     }
 }

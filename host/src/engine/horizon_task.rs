@@ -5,13 +5,15 @@
 //! the bell before it was armed is still a holder, or its events are there.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Error, Hint, Holder, Horizon, Look, Store};
+use super::tail::{TAIL_EVENTS, Tail};
+use crate::store::{Error, Hint, Holder, Horizon, Look, ReadFilter, ReadLimit, Store};
 
 /// The pauses between looks while awake: short after an event, longer while nothing comes or a holder is waited for.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -30,15 +32,19 @@ const BELL_MARGIN: Duration = Duration::from_millis(500);
 /// A holder that stays longer is reported, and no longer keeps the task awake: its events may come a tick late.
 const LONG_HOLDER: Duration = Duration::from_secs(5);
 
+/// Bytes of events that are read for the tail at once.
+const TAIL_READ_BYTES: usize = 4 * 1024 * 1024;
+
 /// How long to wait after the database could not be asked.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Follows the horizon until `stop`. What it publishes is `None` until the writers that were open at the start have ended.
 /// `events` is the hint that something was appended; without one, only the tick wakes the task.
-pub fn spawn_into(
+pub(super) fn spawn_into(
     store: Store,
     events: Hint,
     horizon: watch::Sender<Option<i64>>,
+    tail: Arc<Tail>,
     stop: CancellationToken,
 ) -> JoinHandle<()> {
     let search = Horizon::new(store.clone());
@@ -47,6 +53,7 @@ pub fn spawn_into(
         search,
         events,
         horizon,
+        tail,
         waited_for: Known::default(),
         open: Known::default(),
         reported: HashSet::new(),
@@ -57,10 +64,10 @@ pub fn spawn_into(
     })
 }
 
-/// As [`spawn_into`], with a channel of its own.
+/// Follows the horizon for itself alone.
 pub fn spawn(store: Store, events: Hint, stop: CancellationToken) -> watch::Receiver<Option<i64>> {
     let (horizon, receiver) = watch::channel(None);
-    spawn_into(store, events, horizon, stop);
+    spawn_into(store, events, horizon, Arc::default(), stop);
     receiver
 }
 
@@ -69,6 +76,7 @@ struct HorizonTask {
     search: Horizon,
     events: Hint,
     horizon: watch::Sender<Option<i64>>,
+    tail: Arc<Tail>,
     /// Those that the horizon waits for.
     waited_for: Known,
     /// All that were there when the task went to sleep.
@@ -143,9 +151,14 @@ impl HorizonTask {
 
     /// Looks once and publishes; says whether the horizon moved.
     async fn look(&mut self) -> Result<(Look, bool), Error> {
-        let look = self.search.look().await?;
+        let look = if self.tail.is_wanted() {
+            self.search.look_along().await?
+        } else {
+            self.search.look().await?
+        };
         self.waited_for.meet(&look.waiting_for);
         self.report_long_holders(&look);
+        self.fill_tail(&look).await?;
         // Never back: somebody may have followed this horizon before, step by step.
         let moved = self.horizon.send_if_modified(|published| {
             let moved = *published < look.horizon;
@@ -153,6 +166,37 @@ impl HorizonTask {
             moved
         });
         Ok((look, moved))
+    }
+
+    /// Brings the tail up to the horizon before anybody hears of it. What the look read along is a part of it at best: what
+    /// lies above a hole is read again, in a later snapshot.
+    async fn fill_tail(&self, look: &Look) -> Result<(), Error> {
+        let (Some(horizon), true) = (look.horizon, self.tail.is_wanted()) else {
+            return Ok(());
+        };
+        if let Some(along) = &look.along {
+            self.tail.add(along.after, along.page.clone());
+        }
+        let after = self.tail.up_to();
+        if after >= horizon {
+            return Ok(());
+        }
+        if horizon - after > TAIL_EVENTS as i64 {
+            self.tail.begin_at(horizon);
+            return Ok(());
+        }
+        let limit = ReadLimit {
+            events: TAIL_EVENTS as i64,
+            bytes: TAIL_READ_BYTES,
+        };
+        let everything = ReadFilter::everything();
+        let page = self.store.read_events(after, horizon, &everything, limit);
+        match page.await? {
+            page if page.up_to >= horizon => self.tail.add(after, page),
+            // So large that lanes had better read for themselves.
+            _ => self.tail.begin_at(horizon),
+        }
+        Ok(())
     }
 
     fn report_long_holders(&mut self, look: &Look) {

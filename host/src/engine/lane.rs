@@ -6,18 +6,21 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use subscription::{
-    After, Clue, Duty, ErrorClass, Input, Isolation, Next, RetryPolicy, Status, Verdict, failed,
-    unavailable_delay_ms,
+    After, Clue, Duty, ErrorClass, Input, Isolation, Next, RetryPolicy, RunMode, Status, Verdict,
+    failed, unavailable_delay_ms,
 };
 
 use super::ahead::Ahead;
 use super::batch::{self, FailedBatch, Portion};
+use super::carried::Carried;
 use super::notice::Notice;
 use super::setup;
 use super::shared::Shared;
+use super::tail::{Seat, TAIL_EVENTS};
 use crate::guest::{Failure, Settings};
 use crate::store::{
-    Batch, Change, Durability, Error, Grant, LaneKey, NewLaneError, Opening, Outcome, Subscription,
+    Batch, Change, Durability, Error, Grant, LaneKey, NewLaneError, Opening, Outcome, PassedLane,
+    ReadFilter, Subscription,
 };
 
 /// A lane that somebody else holds is looked at again after so long.
@@ -46,11 +49,17 @@ pub(super) struct Lane {
     shared: Arc<Shared>,
     key: LaneKey,
     known: Option<Subscription>,
-    /// Where the last batch of this worker ended.
+    /// Which row `position` goes with.
+    revision: Option<String>,
+    /// Where the last batch of this worker ended, or up to where nothing came since that its guest wants.
     position: Option<i64>,
+    /// Where the checkpoint was after the last batch.
+    checkpoint: i64,
+    /// Held while it follows the head.
+    seat: Option<Seat>,
     isolation: Option<Isolation>,
-    /// The page after the present one, being read.
-    ahead: Option<Ahead>,
+    /// What the last batch left for the next.
+    carried: Carried,
     /// The failure whose event is found once what precedes it is committed.
     blamed: Option<Blame>,
     unavailable_in_a_row: u32,
@@ -72,9 +81,12 @@ impl Lane {
             shared,
             key,
             known: None,
+            revision: None,
             position: None,
+            checkpoint: 0,
+            seat: None,
             isolation: None,
-            ahead: None,
+            carried: Carried::default(),
             blamed: None,
             unavailable_in_a_row: 0,
             handled: 0,
@@ -117,6 +129,12 @@ impl Lane {
                 .store
                 .subscription(&self.key.subscription)
                 .await?;
+            let revision = self.known.as_ref().map(|known| known.revision.clone());
+            if self.revision != revision {
+                // What the guest wants may be something else now, and what was passed for it may not be.
+                self.position = None;
+                self.revision = revision;
+            }
         }
         let Some(known) = self.known.clone() else {
             return Ok(Step::Gone);
@@ -153,6 +171,7 @@ impl Lane {
     pub async fn set_up(&mut self, known: &Subscription, input: Input) -> Result<Step, Error> {
         let done = {
             let _permit = self.shared.permits.acquire().await;
+            self.carried.forget();
             setup::run(&self.shared, known, &self.key, input).await?
         };
         match done {
@@ -192,7 +211,7 @@ impl Lane {
         {
             return Ok(Step::Idle);
         }
-        if self.left == Some(0) {
+        if self.left == Some(0) || self.passes(known, horizon) {
             return Ok(Step::Idle);
         }
         let searched = self.isolation.and_then(Isolation::events);
@@ -203,7 +222,7 @@ impl Lane {
         let began = Instant::now();
         let done = {
             let _permit = self.shared.permits.acquire().await;
-            batch::run(&self.shared, known, &self.key, portion, &mut self.ahead).await?
+            batch::run(&self.shared, known, &self.key, portion, &mut self.carried).await?
         };
         match done {
             batch::Done::Committed {
@@ -230,8 +249,8 @@ impl Lane {
                 })
             }
             batch::Done::Stale => Ok(self.lost()),
-            batch::Done::CaughtUp => {
-                self.position = Some(horizon);
+            batch::Done::CaughtUp { position } => {
+                self.stands_at(position);
                 Ok(Step::Idle)
             }
             batch::Done::HeldBack => {
@@ -242,6 +261,52 @@ impl Lane {
             }
             batch::Done::Failed(failed) => self.failed(known, *failed).await,
         }
+    }
+
+    /// At the head the newest events are at hand: whether there is nothing for the guest among them. Then no batch is opened,
+    /// and the checkpoint follows later.
+    fn passes(&mut self, known: &Subscription, horizon: i64) -> bool {
+        let follows = known.status == Status::Active
+            && known.run_mode != RunMode::Once
+            && !known.muted
+            && self.isolation.is_none()
+            && self.left.is_none();
+        if !follows {
+            self.seat = None;
+            return false;
+        }
+        let tail = &self.shared.tail;
+        self.seat.get_or_insert_with(|| tail.take_seat());
+        let filter = &known.descriptor.filter;
+        let page = self.position.and_then(|position| {
+            Some((position, tail.page(position, horizon, filter, TAIL_EVENTS)?))
+        });
+        match page {
+            None => false,
+            Some((_, page)) if page.events.is_empty() => {
+                self.position = Some(horizon);
+                self.carried.passed_to = horizon;
+                self.shared.passing.add(PassedLane {
+                    key: self.key.clone(),
+                    from: self.checkpoint,
+                    to: horizon,
+                    revision: known.revision.clone(),
+                });
+                true
+            }
+            Some((position, page)) => {
+                self.shared.passing.withdraw(&self.key);
+                let filter = ReadFilter::from(filter);
+                self.carried.ahead = Some(Ahead::of(filter, self.checkpoint, position, page));
+                false
+            }
+        }
+    }
+
+    fn stands_at(&mut self, checkpoint: i64) {
+        self.position = Some(checkpoint);
+        self.checkpoint = checkpoint;
+        self.carried.passed_to = checkpoint;
     }
 
     fn count(&mut self, events: usize) {
@@ -257,7 +322,7 @@ impl Lane {
         status: Status,
     ) -> Result<Step, Error> {
         self.unavailable_in_a_row = 0;
-        self.position = Some(position);
+        self.stands_at(position);
         if status != known.status {
             self.settled(status);
         }
@@ -449,7 +514,7 @@ impl Lane {
             position: blame.position,
             reason: blame.failure.message.clone(),
         });
-        self.position = Some(blame.position);
+        self.stands_at(blame.position);
         Ok(Step::Worked)
     }
 

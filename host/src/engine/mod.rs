@@ -5,6 +5,7 @@
 
 mod ahead;
 mod batch;
+mod carried;
 mod catalog;
 mod directory;
 mod follower;
@@ -13,11 +14,13 @@ mod host;
 mod intake;
 mod lane;
 mod notice;
+mod passing;
 mod registration;
 mod setup;
 mod shared;
 mod stepped;
 mod switch;
+mod tail;
 mod watch;
 mod worker;
 

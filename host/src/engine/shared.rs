@@ -7,8 +7,11 @@ use subscription::{RetryPolicy, SwitchWhen};
 use tokio::sync::{Semaphore, broadcast, watch};
 use uuid::Uuid;
 
+use super::carried::KEPT_ROWS_KIB;
 use super::catalog::Catalog;
 use super::notice::Notice;
+use super::passing::Passing;
+use super::tail::Tail;
 use crate::store::Store;
 
 /// Batches of one host that are open at the same time. Each needs a connection, and another one for reading.
@@ -29,6 +32,12 @@ pub(super) struct Shared {
     /// "Look again": rows of subscriptions or modules have changed, by whomever.
     pub changes: watch::Sender<u64>,
     pub permits: Semaphore,
+    /// Room for rows that lanes keep between batches, in KiB.
+    pub kept_rows: Arc<Semaphore>,
+    /// The newest events, for lanes that follow the head.
+    pub tail: Arc<Tail>,
+    /// Lanes for whose guests nothing came.
+    pub passing: Passing,
     /// Another host is alive: lanes are shared fairly with it.
     pub has_company: AtomicBool,
     /// Tests move the clock of retries; nobody else does.
@@ -54,6 +63,9 @@ impl Shared {
             horizon,
             changes: watch::channel(0).0,
             permits: Semaphore::new(MAX_OPEN_BATCHES),
+            kept_rows: Arc::new(Semaphore::new(KEPT_ROWS_KIB)),
+            tail: Arc::default(),
+            passing: Passing::default(),
             has_company: AtomicBool::new(false),
             clock_ahead_ms: AtomicI64::new(0),
             notices: broadcast::channel(NOTICES).0,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use subscription::{ErrorClass, Verdict};
+use subscription::{ErrorClass, Kind, Verdict};
 use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, TypedFunc};
 use wasmtime::{Store, UpdateDeadline};
 
@@ -61,7 +61,12 @@ impl Instance {
     pub async fn handle(&mut self, events: Vec<RecordedEvent>) -> Result<(), Box<Failure>> {
         let state = self.store.data_mut();
         state.chunk_end = events.last().map(|event| event.position);
-        state.causes = events
+        // A projector appends nothing, so its events are no causes.
+        let causing = match state.context() {
+            Ok(context) if context.kind == Kind::Processor => &events[..],
+            _ => &[],
+        };
+        state.causes = causing
             .iter()
             .map(|event| {
                 (

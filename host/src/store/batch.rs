@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use subscription::{Kind, Status};
+use uuid::Uuid;
 
 use super::admission::admit_definition;
 use super::append::{Appended, ExpectedVersion};
 use super::leased::Leased;
+use super::many;
 use super::proof::{Authority, digest};
-use super::rows::Rows;
+use super::rows::{KeptRows, Rows};
 use super::statement::{self, Column, RowSet};
 use super::value::Value;
 use super::walls::Duty;
@@ -108,6 +110,8 @@ pub struct LaneState {
     pub attempts: i32,
     pub error_position: Option<i64>,
     pub retry_context: Option<String>,
+    /// The host whose batch moved the checkpoint last; `None`: an operator, or nobody yet.
+    pub moved_by: Option<Uuid>,
 }
 
 /// An event that a guest appends, held back until just before the commit.
@@ -186,6 +190,19 @@ impl Batch {
         &self.key
     }
 
+    /// Goes on with what the last batch of this lane knew of rows, if it is still true.
+    pub fn adopt(&mut self, kept: KeptRows, host: Uuid, passed_to: i64) {
+        if kept.are_true_in(&self.state, host, passed_to) {
+            self.rows = kept.rows;
+        }
+    }
+
+    /// What the next batch of this lane may know, once this one is committed at `to`. Buffered writes are out by now.
+    pub fn keep_rows(&mut self, to: i64) -> KeptRows {
+        let rows = std::mem::replace(&mut self.rows, Rows::new(&self.key.subscription));
+        KeptRows::new(rows, self.state.generation, to)
+    }
+
     /// The error that aborted the transaction, if a statement failed.
     pub fn aborted(&self) -> Option<&GuestError> {
         self.aborted.as_ref()
@@ -223,11 +240,7 @@ impl Batch {
     ) -> Result<u64, GuestError> {
         self.before_statement(sql).await?;
         let patience = self.patience();
-        let result = bounded(
-            patience,
-            statement::execute_many(self.connection(), sql, lists),
-        )
-        .await;
+        let result = bounded(patience, many::execute_many(self.connection(), sql, lists)).await;
         self.after(result.map_err(GuestError::of_the_guest))
     }
 

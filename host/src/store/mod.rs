@@ -19,9 +19,11 @@ mod lanes;
 mod leased;
 mod line;
 mod listener;
+mod many;
 mod modules;
 mod new_event;
 mod overview;
+mod passed;
 mod proof;
 mod role_pool;
 mod rows;
@@ -39,8 +41,8 @@ mod walls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgPool};
 
 pub use activation::{Intended, Unseen};
 pub use admission::MAX_STATEMENT_BYTES;
@@ -62,7 +64,9 @@ pub use lanes::{Lane, LaneError, LaneKey, NewLaneError};
 pub use line::{Hindrance, LineRow};
 pub use listener::{Hint, Listener, Ringer};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
+pub use passed::PassedLane;
 pub use role_pool::DEFAULT_ROLE_CONNECTIONS;
+pub use rows::KeptRows;
 pub use skipped::SkippedEvent;
 pub use source::EventSource;
 pub use statement::{Column, MAX_QUERY_BYTES, MAX_QUERY_ROWS, RowSet};
@@ -110,7 +114,12 @@ impl Store {
                     Ok(())
                 })
             })
-            .connect_with(options.application_name("projectionist"))
+            // Statements may hold values of events, which are no business of a log.
+            .connect_with(
+                options
+                    .application_name("projectionist")
+                    .disable_statement_logging(),
+            )
             .await
             .map_err(|source| Error::Connect { source })?;
         Ok(Store {

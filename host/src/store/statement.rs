@@ -76,25 +76,10 @@ pub(super) async fn execute(
     Ok(done.rows_affected())
 }
 
-/// Runs a statement once for each list of parameters.
-pub(super) async fn execute_many(
+pub(super) async fn prepare(
     connection: &mut PgConnection,
     sql: &str,
-    lists: &[Vec<Value>],
-) -> Result<u64, GuestError> {
-    let statement = prepare(connection, sql).await?;
-    let mut affected = 0;
-    for parameters in lists {
-        let arguments = arguments(&statement, parameters)?;
-        affected += connection
-            .execute(sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments))
-            .await?
-            .rows_affected();
-    }
-    Ok(affected)
-}
-
-async fn prepare(connection: &mut PgConnection, sql: &str) -> Result<PgStatement, GuestError> {
+) -> Result<PgStatement, GuestError> {
     Ok(connection
         .prepare(AssertSqlSafe(sql.to_owned()).into_sql_str())
         .await?)
@@ -131,6 +116,24 @@ fn read_row(row: &PgRow) -> Result<(Vec<Value>, usize), GuestError> {
 }
 
 fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments, GuestError> {
+    let mut arguments = PgArguments::default();
+    for (index, encoded) in encode(statement, parameters)?.into_iter().enumerate() {
+        arguments.add(encoded).map_err(|error| {
+            GuestError::new(
+                "bad-parameter",
+                format!("parameter ${}: {error}", index + 1),
+            )
+        })?;
+    }
+    Ok(arguments)
+}
+
+/// Holds parameters against what the statement takes.
+pub(super) fn check(statement: &PgStatement, parameters: &[Value]) -> Result<(), GuestError> {
+    encode(statement, parameters).map(|_| ())
+}
+
+fn encode(statement: &PgStatement, parameters: &[Value]) -> Result<Vec<Encoded>, GuestError> {
     let types: &[PgTypeInfo] = match statement.parameters() {
         Some(Either::Left(types)) => types,
         _ => &[],
@@ -145,27 +148,17 @@ fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArgument
             ),
         ));
     }
-    let mut arguments = PgArguments::default();
-    for (index, (parameter, info)) in parameters.iter().zip(types).enumerate() {
+    let one = |(index, (parameter, info)): (usize, (&Value, &PgTypeInfo))| {
         let bytes = value::encode(parameter, info).map_err(|message| {
             GuestError::new(
                 "bad-parameter",
                 format!("parameter ${}: {message}", index + 1),
             )
         })?;
-        arguments
-            .add(Encoded {
-                bytes,
-                info: info.clone(),
-            })
-            .map_err(|error| {
-                GuestError::new(
-                    "bad-parameter",
-                    format!("parameter ${}: {error}", index + 1),
-                )
-            })?;
-    }
-    Ok(arguments)
+        let info = info.clone();
+        Ok(Encoded { bytes, info })
+    };
+    parameters.iter().zip(types).enumerate().map(one).collect()
 }
 
 /// A parameter in the bytes that the server wants.

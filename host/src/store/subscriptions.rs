@@ -42,6 +42,8 @@ pub struct Subscription {
     /// What the operator set for the guest, as the floor of guests wrote it.
     pub settings: serde_json::Value,
     pub module: Digest,
+    /// Another one after every change of the row, whatever it was.
+    pub revision: String,
 }
 
 /// What registration writes.
@@ -454,6 +456,7 @@ fn read_subscription(row: &PgRow) -> Result<Subscription, Error> {
         descriptor,
         settings,
         module: read_digest(row, "module")?,
+        revision: row.try_get("revision")?,
         id,
     })
 }

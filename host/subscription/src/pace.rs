@@ -7,8 +7,13 @@ use crate::{Descriptor, Kind};
 
 /// Events of a batch near the head.
 pub const LIVE_EVENTS_MAX: u32 = 100;
-/// Events of a batch far from it.
-pub const BOOT_EVENTS_MAX: u32 = 10_000;
+/// Events of a batch far from it. Measured: 50,000 instead of 10,000 made a fold half as fast again, since hot rows are
+/// written once a batch.
+pub const BOOT_EVENTS_MAX: u32 = 50_000;
+/// Chunks of a processor's batch far from the head, if its chunks are large.
+pub const PROCESSOR_CHUNKS_MAX: u32 = 20;
+/// Events from which on a chunk is large: whoever asks for so many at a time does not mind more of them again.
+pub const LARGE_CHUNK_EVENTS: u32 = 100;
 /// Events in one call of a guest.
 pub const CHUNK_EVENTS_MAX: u32 = 1_000;
 /// Bytes of events in a batch: 16 MiB. An event larger than this is a batch of its own.
@@ -38,12 +43,16 @@ pub fn batch_limit(distance: u64) -> u32 {
 }
 
 impl Pace {
-    /// The pace of this guest, `distance` positions from the head. A processor commits after each of its chunks.
+    /// The pace of this guest, `distance` positions from the head. A processor commits after each of its chunks; if it asked
+    /// for large ones and is far from the head, after several of them, since its commits wait for the disk.
     pub fn of(guest: &Descriptor, distance: u64) -> Pace {
         let chunk_events = guest.chunk_events();
         let events = match guest.kind {
             Kind::Projector => batch_limit(distance),
-            Kind::Processor => chunk_events,
+            Kind::Processor if chunk_events < LARGE_CHUNK_EVENTS => chunk_events,
+            Kind::Processor => u32::try_from(distance)
+                .unwrap_or(u32::MAX)
+                .clamp(chunk_events, chunk_events * PROCESSOR_CHUNKS_MAX),
         };
         Pace {
             events,
@@ -79,9 +88,9 @@ mod tests {
             (1, 100),
             (100, 100),
             (101, 101),
-            (9_999, 9_999),
-            (10_000, 10_000),
-            (u64::MAX, 10_000),
+            (49_999, 49_999),
+            (50_000, 50_000),
+            (u64::MAX, 50_000),
         ];
         for (distance, events) in cases {
             assert_eq!(batch_limit(distance), events, "{distance}");
@@ -91,12 +100,13 @@ mod tests {
     #[test]
     fn a_processor_commits_after_each_chunk_of_one_unless_it_asks_for_more() {
         let cases = [
-            (guest("a_1", Kind::Projector, 0), 10_000, 1_000),
-            (guest("a_1", Kind::Projector, 10), 10_000, 10),
-            (guest("a_1", Kind::Projector, u32::MAX), 10_000, 1_000),
+            (guest("a_1", Kind::Projector, 0), 50_000, 1_000),
+            (guest("a_1", Kind::Projector, 10), 50_000, 10),
+            (guest("a_1", Kind::Projector, u32::MAX), 50_000, 1_000),
             (guest("a", Kind::Processor, 0), 1, 1),
             (guest("a", Kind::Processor, 50), 50, 50),
-            (guest("a", Kind::Processor, u32::MAX), 1_000, 1_000),
+            (guest("a", Kind::Processor, 100), 2_000, 100),
+            (guest("a", Kind::Processor, u32::MAX), 20_000, 1_000),
         ];
         for (guest, events, chunk_events) in cases {
             let pace = Pace::of(&guest, 1_000_000);
@@ -105,6 +115,14 @@ mod tests {
                 (events, chunk_events),
                 "{guest:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_processor_with_large_chunks_commits_each_of_them_near_the_head() {
+        let guest = guest("a", Kind::Processor, 200);
+        for (distance, events) in [(0, 200), (200, 200), (201, 201), (1_000_000, 4_000)] {
+            assert_eq!(Pace::of(&guest, distance).events, events, "{distance}");
         }
     }
 

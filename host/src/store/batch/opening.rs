@@ -69,7 +69,7 @@ async fn begin(
     // In text, because the simple protocol takes several statements at once. Nothing of it is of a guest's making.
     let script = format!(
         "{reset}BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = {}; {settings}\
-         SELECT o.position, o.status, o.resume, o.module, o.generation, o.boot_until, o.ceiling, o.muted, o.attempts, o.error_position, \
+         SELECT o.position, o.moved_by, o.status, o.resume, o.module, o.generation, o.boot_until, o.ceiling, o.muted, o.attempts, o.error_position, \
          o.retry_context, o.transaction_id, o.backend FROM pj_batch.open_lane({}, {subscription}, {}) o",
         durability.synchronous_commit(),
         key.lane,
@@ -103,6 +103,7 @@ fn opened(
         attempts: row.try_get::<Option<i32>, _>("attempts")?.unwrap_or(0),
         error_position: row.try_get("error_position")?,
         retry_context: row.try_get("retry_context")?,
+        moved_by: row.try_get("moved_by")?,
     };
     Ok(Batch {
         rows: Rows::new(&key.subscription),

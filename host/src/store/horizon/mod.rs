@@ -24,7 +24,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 pub use holder::Holder;
 use search::{Piece, Question, Search};
 
-use super::{Error, EventSource, Store};
+use super::{Error, EventSource, Page, ReadFilter, ReadLimit, Store};
 
 /// Positions that one look goes through at most, so that a long way to the head is gone in bounded steps.
 const PIECE_ROWS: i64 = 50_000;
@@ -32,10 +32,32 @@ const PIECE_ROWS: i64 = 50_000;
 /// Positions that are looked at again while waiting for holders: the holes just above the horizon may have been filled.
 const PIECE_ROWS_WAITING: i64 = 1_000;
 
+/// Events that one look reads along at most. When there are more, the next look asks for positions alone.
+const EVENTS_READ_ALONG: i64 = 256;
+
+/// Bytes of events that one look reads along at most, but one event in any case.
+const BYTES_READ_ALONG: usize = 4 * 1024 * 1024;
+
+/// What a look is to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Positions,
+    Events,
+}
+
+/// Events that a look read along: all that there are in `(after, page.up_to]`.
+#[derive(Clone, Debug)]
+pub struct Along {
+    pub after: i64,
+    pub page: Page,
+}
+
 /// Finds the horizon, one look at a time.
 pub struct Horizon {
     store: Store,
     search: Search,
+    /// The last look found more events than it reads along.
+    many: bool,
 }
 
 /// What one look found.
@@ -49,6 +71,8 @@ pub struct Look {
     pub candidate: Option<i64>,
     /// There may be more to find at once.
     pub more: bool,
+    /// The events up to the horizon, if they were wished for and read.
+    pub along: Option<Along>,
 }
 
 impl Horizon {
@@ -57,41 +81,68 @@ impl Horizon {
         Horizon {
             store,
             search: Search::default(),
+            many: false,
         }
     }
 
     /// Makes one step. After an error the next look starts collecting holders again: whoever held the lock before a lost
     /// connection may be known by another name now.
     pub async fn look(&mut self) -> Result<Look, Error> {
-        let looked = self.try_to_look().await;
+        self.look_for(Wish::Positions).await
+    }
+
+    /// The same, with the events that the step passes if they are few: whoever follows the head needs them next.
+    pub async fn look_along(&mut self) -> Result<Look, Error> {
+        self.look_for(Wish::Events).await
+    }
+
+    async fn look_for(&mut self, wish: Wish) -> Result<Look, Error> {
+        let looked = self.try_to_look(wish).await;
         if looked.is_err() {
             self.search.forget_holders();
         }
         looked
     }
 
-    async fn try_to_look(&mut self) -> Result<Look, Error> {
-        let mut connection = self.store.pool().acquire().await?;
-        let source = self.store.source();
+    async fn try_to_look(&mut self, wish: Wish) -> Result<Look, Error> {
+        let mut along = None;
         let mut more = false;
         match self.search.question() {
-            Question::Head => self
-                .search
-                .saw_head(read_head(&mut connection, source).await?),
+            Question::Head => {
+                let mut connection = self.store.pool().acquire().await?;
+                let head = read_head(&mut connection, self.store.source()).await?;
+                self.search.saw_head(head);
+            }
+            Question::Piece {
+                above,
+                waiting: false,
+            } if wish == Wish::Events && !self.many => {
+                let (piece, events) = read_along(&self.store, above).await?;
+                self.many = piece.found >= EVENTS_READ_ALONG;
+                more = self.many && piece.unbroken > above;
+                self.search.saw_piece(&piece);
+                along = Some(Along {
+                    after: above,
+                    page: events,
+                });
+            }
             Question::Piece { above, waiting } => {
                 let limit = if waiting {
                     PIECE_ROWS_WAITING
                 } else {
                     PIECE_ROWS
                 };
+                let mut connection = self.store.pool().acquire().await?;
+                let source = self.store.source();
                 let piece = read_piece(&mut connection, source, above, limit).await?;
                 more = piece.found == limit && piece.unbroken > above;
+                self.many = !waiting && piece.found > EVENTS_READ_ALONG;
                 self.search.saw_piece(&piece);
             }
         }
         let mut waiting_for = Vec::new();
         if self.search.is_waiting() {
-            let holders = list_holders(&mut connection, source).await?;
+            let holders = self.store.holders().await?;
             self.search.saw_holders(&holders);
             waiting_for = self.search.still_open(holders);
         }
@@ -100,6 +151,7 @@ impl Horizon {
             waiting_for,
             candidate: self.search.candidate(),
             more,
+            along,
         })
     }
 }
@@ -120,6 +172,48 @@ async fn read_head(connection: &mut PgConnection, source: &EventSource) -> Resul
         .await
         .map_err(Error::from_statement)?;
     Ok(head.unwrap_or(0))
+}
+
+/// The events above a point and what they say of positions, in one statement and so in one snapshot. Of the events only
+/// the run without holes is handed out: what lies above a hole may get company.
+async fn read_along(store: &Store, above: i64) -> Result<(Piece, Page), Error> {
+    let limit = ReadLimit {
+        events: EVENTS_READ_ALONG,
+        bytes: BYTES_READ_ALONG,
+    };
+    let page = store
+        .read_events(above, i64::MAX, &ReadFilter::everything(), limit)
+        .await?;
+    let mut events = page.events;
+    let (last, found) = (
+        events.last().map_or(above, |event| event.position),
+        events.len(),
+    );
+    let unbroken = (above + 1..)
+        .zip(&events)
+        .take_while(|(expected, event)| event.position == *expected)
+        .map(|(expected, _)| expected)
+        .last()
+        .unwrap_or(above);
+    events.retain(|event| event.position <= unbroken);
+    // Fewer than the limit by number may still be all that the limit by bytes let through.
+    let is_all = page.up_to == i64::MAX;
+    let piece = Piece {
+        unbroken,
+        last,
+        found: if is_all {
+            found as i64
+        } else {
+            EVENTS_READ_ALONG
+        },
+    };
+    Ok((
+        piece,
+        Page {
+            events,
+            up_to: unbroken,
+        },
+    ))
 }
 
 async fn read_piece(

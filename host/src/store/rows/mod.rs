@@ -1,5 +1,10 @@
 //! Rows of a guest's own tables by primary key: reads see the batch's writes, writes are buffered and flushed in bulk.
+//!
+//! What a batch knows of rows stays true in the next one if nobody else has written meanwhile, so it may be
+//! [kept](KeptRows) from batch to batch.
 
+mod cache;
+mod kept;
 mod table;
 
 use std::collections::HashSet;
@@ -9,12 +14,17 @@ use sqlx::PgConnection;
 use super::GuestError;
 use super::statement::Column;
 use super::value::Value;
-use table::{Entry, Table};
+use cache::Known;
+pub use kept::KeptRows;
+use table::Table;
 
 /// Most rows that are held for one batch; past it the buffer is flushed early.
-pub const MAX_BUFFERED_ROWS: usize = 100_000;
+pub const MAX_BUFFERED_ROWS: usize = 200_000;
 
-/// The tables that a batch has touched.
+/// Most bytes of rows that are held for one batch; past it the buffer is flushed early.
+pub const MAX_BUFFERED_BYTES: usize = 64 * 1024 * 1024;
+
+/// The tables that a batch, or one before it, has touched.
 pub(super) struct Rows {
     schema: String,
     tables: Vec<Table>,
@@ -54,9 +64,9 @@ impl Rows {
             .iter()
             .map(|key| table.key_text(key))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut asked: HashSet<&Vec<String>> = HashSet::new();
+        let mut asked: HashSet<&String> = HashSet::new();
         let missing: Vec<usize> = (0..names.len())
-            .filter(|index| !table.cache.contains_key(&names[*index]))
+            .filter(|index| table.cache.get(&names[*index]).is_none())
             .filter(|index| asked.insert(&names[*index]))
             .collect();
         if !missing.is_empty() {
@@ -66,7 +76,7 @@ impl Rows {
         }
         Ok(names
             .iter()
-            .map(|name| table.cache.get(name).and_then(|entry| entry.row.clone()))
+            .map(|name| table.cache.get(name).flatten().cloned())
             .collect())
     }
 
@@ -78,27 +88,9 @@ impl Rows {
     ) -> Result<(), GuestError> {
         let table = self.table(connection, table).await?;
         for row in rows {
-            if row.len() != table.columns.len() {
-                return Err(GuestError::new(
-                    "bad-parameter",
-                    format!(
-                        "table {} has {} columns, the row has {}",
-                        table.name,
-                        table.columns.len(),
-                        row.len()
-                    ),
-                ));
-            }
-            let key: Vec<Value> = table.key.iter().map(|place| row[*place].clone()).collect();
-            let name = table.key_text(&key)?;
-            table.cache.insert(
-                name,
-                Entry {
-                    row: Some(row),
-                    key,
-                    dirty: true,
-                },
-            );
+            let name = table.key_text_of_row(&row)?;
+            let exact = table.comes_back(&row);
+            table.cache.change(name, Known::Present(row), exact);
         }
         Ok(())
     }
@@ -112,31 +104,31 @@ impl Rows {
         let table = self.table(connection, table).await?;
         for key in keys {
             let name = table.key_text(&key)?;
-            table.cache.insert(
-                name,
-                Entry {
-                    row: None,
-                    key,
-                    dirty: true,
-                },
-            );
+            table.cache.change(name, Known::Absent(key), true);
         }
         Ok(())
     }
 
     /// Whether the buffer is so full that it should go out before the batch ends.
     pub fn is_full(&self) -> bool {
-        self.tables
-            .iter()
-            .map(|table| table.cache.len())
-            .sum::<usize>()
-            > MAX_BUFFERED_ROWS
+        let rows: usize = self.tables.iter().map(|table| table.cache.len()).sum();
+        rows > MAX_BUFFERED_ROWS || self.bytes() > MAX_BUFFERED_BYTES
+    }
+
+    /// What is held, about.
+    pub fn bytes(&self) -> usize {
+        self.tables.iter().map(|table| table.cache.bytes()).sum()
     }
 
     /// Writes what is buffered: one DELETE and one upsert a table. What was read stays known.
     pub async fn flush(&mut self, connection: &mut PgConnection) -> Result<(), GuestError> {
+        let mut deleted = false;
         for table in &mut self.tables {
-            table.flush(connection, &self.schema).await?;
+            deleted |= table.flush(connection, &self.schema).await?;
+        }
+        // A foreign key may delete or empty rows of another table with those.
+        if self.is_full() || (deleted && self.tables.len() > 1) {
+            self.forget();
         }
         Ok(())
     }

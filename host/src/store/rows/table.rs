@@ -1,10 +1,8 @@
 //! One table of a guest: how its rows are read by key and written in bulk, every column as `text[]` with a cast.
 
-use std::collections::HashMap;
-
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::MAX_BUFFERED_ROWS;
+use super::cache::{Cache, Known};
 use crate::store::statement::Column;
 use crate::store::value::{self, Value};
 use crate::store::{GuestError, quote};
@@ -29,16 +27,7 @@ pub(super) struct Table {
     pub columns: Vec<Column>,
     /// Places of the key's columns in `columns`, in the key's order.
     pub key: Vec<usize>,
-    pub cache: HashMap<Vec<String>, Entry>,
-}
-
-/// A row as the batch knows it.
-pub(super) struct Entry {
-    /// `None`: there is no such row.
-    pub row: Option<Vec<Value>>,
-    pub key: Vec<Value>,
-    /// Not written yet.
-    pub dirty: bool,
+    pub cache: Cache,
 }
 
 impl Table {
@@ -99,11 +88,12 @@ impl Table {
             name: name.to_owned(),
             columns,
             key,
-            cache: HashMap::new(),
+            cache: Cache::default(),
         })
     }
 
-    pub fn key_text(&self, key: &[Value]) -> Result<Vec<String>, GuestError> {
+    /// A key as one text: keys are equal when their texts are.
+    pub fn key_text(&self, key: &[Value]) -> Result<String, GuestError> {
         if key.len() != self.key.len() {
             return Err(GuestError::new(
                 "bad-parameter",
@@ -115,16 +105,54 @@ impl Table {
                 ),
             ));
         }
-        key.iter()
-            .map(|value| {
-                self.text(value)?.ok_or_else(|| {
-                    GuestError::new(
-                        "bad-parameter",
-                        format!("a key of table {} is null", self.name),
-                    )
-                })
-            })
-            .collect()
+        if let [value] = key {
+            return self.key_part(value);
+        }
+        let mut whole = String::new();
+        for value in key {
+            let part = self.key_part(value)?;
+            // With its length, or ("a", "bc") and ("ab", "c") would be one key.
+            whole.push_str(&part.len().to_string());
+            whole.push(':');
+            whole.push_str(&part);
+        }
+        Ok(whole)
+    }
+
+    /// The text of the key of a row, which has to have all columns.
+    pub fn key_text_of_row(&self, row: &[Value]) -> Result<String, GuestError> {
+        if row.len() != self.columns.len() {
+            return Err(GuestError::new(
+                "bad-parameter",
+                format!(
+                    "table {} has {} columns, the row has {}",
+                    self.name,
+                    self.columns.len(),
+                    row.len()
+                ),
+            ));
+        }
+        if let [place] = self.key[..] {
+            return self.key_part(&row[place]);
+        }
+        let key: Vec<Value> = self.key.iter().map(|place| row[*place].clone()).collect();
+        self.key_text(&key)
+    }
+
+    fn key_part(&self, value: &Value) -> Result<String, GuestError> {
+        self.text(value)?.ok_or_else(|| {
+            GuestError::new(
+                "bad-parameter",
+                format!("a key of table {} is null", self.name),
+            )
+        })
+    }
+
+    /// Whether reading a row that was written like this gives the same values.
+    pub fn comes_back(&self, row: &[Value]) -> bool {
+        row.iter()
+            .zip(&self.columns)
+            .all(|(value, column)| value.comes_back_from(&column.type_name))
     }
 
     fn text(&self, value: &Value) -> Result<Option<String>, GuestError> {
@@ -138,7 +166,7 @@ impl Table {
         connection: &mut PgConnection,
         schema: &str,
         keys: &[Vec<Value>],
-        names: &[Vec<String>],
+        names: &[String],
         missing: &[usize],
     ) -> Result<(), GuestError> {
         let selected: Vec<String> = self
@@ -148,52 +176,32 @@ impl Table {
                 value::select_as_text(&format!("t.{}", quote(&column.name)), &column.type_name)
             })
             .collect();
-        let matched: Vec<String> = self
-            .key
-            .iter()
-            .enumerate()
-            .map(|(index, place)| {
-                let column = &self.columns[*place];
-                format!(
-                    "t.{} = u.c{index}::{}",
-                    quote(&column.name),
-                    column.type_name
-                )
-            })
-            .collect();
         let sql = format!(
             "SELECT u.n, {} FROM ROWS FROM ({}) WITH ORDINALITY AS u({}, n) JOIN {}.{} t ON {}",
             selected.join(", "),
             unnests(self.key.len()),
-            (0..self.key.len())
-                .map(|index| format!("c{index}"))
-                .collect::<Vec<_>>()
-                .join(", "),
+            aliases(self.key.len()),
             quote(schema),
             quote(&self.name),
-            matched.join(" AND ")
+            self.matched()
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for place in 0..self.key.len() {
-            let column = missing.iter().map(|index| names[*index].get(place));
-            query = query.bind(column.map(Option::<&String>::cloned).collect::<Vec<_>>());
+            let column = missing
+                .iter()
+                .map(|index| self.text(&keys[*index][place]))
+                .collect::<Result<Vec<Option<String>>, _>>()?;
+            query = query.bind(column);
         }
+        let found = query.fetch_all(connection).await?;
         for index in missing {
-            self.cache.insert(
-                names[*index].clone(),
-                Entry {
-                    row: None,
-                    key: keys[*index].clone(),
-                    dirty: false,
-                },
-            );
+            let (name, key) = (names[*index].clone(), keys[*index].clone());
+            self.cache.learn(name, Known::Absent(key));
         }
-        for found in query.fetch_all(connection).await? {
-            let ordinal: i64 = found.try_get(0)?;
-            let row = self.read(&found)?;
-            if let Some(entry) = self.cache.get_mut(&names[missing[ordinal as usize - 1]]) {
-                entry.row = Some(row);
-            }
+        for row in found {
+            let ordinal: i64 = row.try_get(0)?;
+            let name = names[missing[ordinal as usize - 1]].clone();
+            self.cache.learn(name, Known::Present(self.read(&row)?));
         }
         Ok(())
     }
@@ -210,76 +218,48 @@ impl Table {
             .collect()
     }
 
+    /// Writes what is buffered. Whether rows were deleted.
     pub async fn flush(
         &mut self,
         connection: &mut PgConnection,
         schema: &str,
-    ) -> Result<(), GuestError> {
-        let deleted: Vec<&Vec<Value>> = self
-            .cache
-            .values()
-            .filter(|entry| entry.dirty && entry.row.is_none())
-            .map(|entry| &entry.key)
-            .collect();
-        if !deleted.is_empty() {
-            let key_columns: Vec<&Column> =
-                self.key.iter().map(|place| &self.columns[*place]).collect();
-            let matched: Vec<String> = key_columns
-                .iter()
-                .enumerate()
-                .map(|(index, column)| {
-                    format!(
-                        "t.{} = u.c{index}::{}",
-                        quote(&column.name),
-                        column.type_name
-                    )
-                })
-                .collect();
-            let sql = format!(
-                "DELETE FROM {}.{} t USING ROWS FROM ({}) AS u({}) WHERE {}",
-                quote(schema),
-                quote(&self.name),
-                unnests(self.key.len()),
-                (0..self.key.len())
-                    .map(|index| format!("c{index}"))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                matched.join(" AND ")
-            );
-            self.run(
-                connection,
-                sql,
-                self.key.len(),
-                &deleted
-                    .iter()
-                    .map(|key| key.iter().collect())
-                    .collect::<Vec<_>>(),
-            )
-            .await?;
+    ) -> Result<bool, GuestError> {
+        let changes = self.cache.changes();
+        let deleted = !changes.deleted.is_empty();
+        if deleted {
+            let width = self.key.len();
+            self.run(connection, self.delete(schema), width, &changes.deleted)
+                .await?;
         }
-        let written: Vec<Vec<&Value>> = self
-            .cache
-            .values()
-            .filter(|entry| entry.dirty)
-            .filter_map(|entry| entry.row.as_ref())
-            .map(|row| row.iter().collect())
-            .collect();
-        if !written.is_empty() {
-            self.run(
-                connection,
-                self.upsert(schema),
-                self.columns.len(),
-                &written,
-            )
-            .await?;
+        if !changes.written.is_empty() {
+            let width = self.columns.len();
+            self.run(connection, self.upsert(schema), width, &changes.written)
+                .await?;
         }
-        self.cache
-            .values_mut()
-            .for_each(|entry| entry.dirty = false);
-        if self.cache.len() > MAX_BUFFERED_ROWS {
-            self.cache.clear();
-        }
-        Ok(())
+        self.cache.settle();
+        Ok(deleted)
+    }
+
+    fn delete(&self, schema: &str) -> String {
+        format!(
+            "DELETE FROM {}.{} t USING ROWS FROM ({}) AS u({}) WHERE {}",
+            quote(schema),
+            quote(&self.name),
+            unnests(self.key.len()),
+            aliases(self.key.len()),
+            self.matched()
+        )
+    }
+
+    /// The condition that a row of `t` has the key in the columns of `u`.
+    fn matched(&self) -> String {
+        let same = |(index, place): (usize, &usize)| {
+            let column = &self.columns[*place];
+            let name = quote(&column.name);
+            format!("t.{name} = u.c{index}::{}", column.type_name)
+        };
+        let all: Vec<String> = self.key.iter().enumerate().map(same).collect();
+        all.join(" AND ")
     }
 
     fn upsert(&self, schema: &str) -> String {
@@ -317,10 +297,7 @@ impl Table {
             quoted.join(", "),
             casts.join(", "),
             unnests(self.columns.len()),
-            (0..self.columns.len())
-                .map(|index| format!("c{index}"))
-                .collect::<Vec<_>>()
-                .join(", "),
+            aliases(self.columns.len()),
             key.join(", ")
         )
     }
@@ -331,13 +308,13 @@ impl Table {
         connection: &mut PgConnection,
         sql: String,
         width: usize,
-        rows: &[Vec<&Value>],
+        rows: &[&[Value]],
     ) -> Result<(), GuestError> {
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for place in 0..width {
             query = query.bind(
                 rows.iter()
-                    .map(|row| self.text(row[place]))
+                    .map(|row| self.text(&row[place]))
                     .collect::<Result<Vec<Option<String>>, _>>()?,
             );
         }
@@ -350,6 +327,14 @@ impl Table {
         })?;
         Ok(())
     }
+}
+
+/// The columns of `u`.
+fn aliases(count: usize) -> String {
+    (0..count)
+        .map(|index| format!("c{index}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn unnests(count: usize) -> String {

@@ -60,4 +60,45 @@ impl Value {
             Value::Other { .. } => "other",
         }
     }
+
+    /// Whether a column of this type gives back just this value. A numeric may come back with another scale, a real with
+    /// another last digit, jsonb with other spaces.
+    pub fn comes_back_from(&self, type_name: &str) -> bool {
+        match (self, type_name) {
+            (Value::Null, _)
+            | (Value::Boolean(_), "boolean")
+            | (Value::Integer(_), "smallint" | "integer" | "bigint")
+            | (Value::Float(_), "double precision")
+            | (Value::Text(_), "text" | "character varying")
+            | (Value::Bytes(_), "bytea")
+            | (Value::Json(_), "json")
+            | (Value::Date(_), "date")
+            | (Value::Timestamp(_), "timestamp without time zone")
+            | (Value::Timestamptz(_), "timestamp with time zone")
+            | (Value::BooleanArray(_), "boolean[]")
+            | (Value::IntegerArray(_), "smallint[]" | "integer[]" | "bigint[]")
+            | (Value::FloatArray(_), "double precision[]")
+            | (Value::TextArray(_), "text[]" | "character varying[]") => true,
+            (Value::Uuid(text), "uuid") => {
+                uuid::Uuid::try_parse(text).is_ok_and(|uuid| *text == uuid.to_string())
+            }
+            _ => false,
+        }
+    }
+
+    /// Bytes of texts and lists in it.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Value::Text(text) | Value::Numeric(text) | Value::Json(text) | Value::Uuid(text) => {
+                text.len()
+            }
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Other { type_name, text } => type_name.len() + text.len(),
+            Value::BooleanArray(items) => items.len(),
+            Value::IntegerArray(items) => items.len() * size_of::<Option<i64>>(),
+            Value::FloatArray(items) => items.len() * size_of::<Option<f64>>(),
+            Value::TextArray(items) => items.iter().flatten().map(String::len).sum(),
+            _ => 0,
+        }
+    }
 }
