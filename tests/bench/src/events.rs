@@ -21,6 +21,11 @@ const NOTES: [&str; 4] = [
     "refund of the deposit for the flat in the second floor, as agreed by telephone",
 ];
 
+/// The accounts of a log of so many events.
+pub fn accounts_of(events: u64) -> u64 {
+    (events / EVENTS_PER_ACCOUNT).max(1)
+}
+
 /// One event, before it has a position.
 pub struct NewEvent {
     pub stream: String,
@@ -46,9 +51,12 @@ struct Account {
 
 impl Events {
     pub fn new(count: u64) -> Events {
-        let accounts = usize::try_from(count / EVENTS_PER_ACCOUNT)
-            .unwrap_or(1)
-            .max(1);
+        Events::over(count, accounts_of(count))
+    }
+
+    /// So many events of so many accounts.
+    pub fn over(count: u64, accounts: u64) -> Events {
+        let accounts = usize::try_from(accounts).unwrap_or(1);
         Events {
             left: count,
             random: 0x9e37_79b9_7f4a_7c15,

@@ -8,11 +8,14 @@ use anyhow::Context as _;
 
 const TARGET: &str = "wasm32-wasip2";
 
-const GUESTS: [&str; 5] = [
+const GUESTS: [&str; 8] = [
     "accounts",
     "accounts_by_many",
     "accounts_by_statement",
     "counts",
+    "records",
+    "records_changed",
+    "tallies",
     "waits",
 ];
 

@@ -54,6 +54,16 @@ enum Workload {
     Live,
     /// A file taken into the log.
     Import,
+    /// Many subscriptions that want the same events.
+    FanOut,
+    /// Many clients that append at once.
+    Append,
+    /// A guest that is replaced while events come.
+    Reload,
+    /// A host that is started with many guests.
+    Start,
+    /// The fold over a log ten times as long.
+    Growth,
 }
 
 /// What all workloads share.
@@ -106,15 +116,22 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
         directory,
     };
     let mut report = Report::new(&bench).await?;
+    let mut failed = Vec::new();
     for workload in Workload::value_variants() {
         if arguments.workload.is_none_or(|only| only == *workload) {
-            workload.run(&bench, &mut report).await?;
+            // One that fails leaves the others their say.
+            if let Err(failure) = workload.run(&bench, &mut report).await {
+                eprintln!("error: {failure:#}");
+                failed.push(format!("{workload:?}"));
+            }
         }
     }
     println!("{report}");
     let path = report.write(&bench.directory)?;
     println!("written to {}", path.display());
-    bench.server.stop().await
+    bench.server.stop().await?;
+    anyhow::ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    Ok(())
 }
 
 impl Workload {
@@ -125,6 +142,11 @@ impl Workload {
             Workload::Count => workload::count::run(bench, report).await,
             Workload::Live => workload::live::run(bench, report).await,
             Workload::Import => workload::import::run(bench, report).await,
+            Workload::FanOut => workload::fan_out::run(bench, report).await,
+            Workload::Append => workload::append::run(bench, report).await,
+            Workload::Reload => workload::reload::reload(bench, report).await,
+            Workload::Start => workload::reload::start(bench, report).await,
+            Workload::Growth => workload::growth::run(bench, report).await,
         }
     }
 }

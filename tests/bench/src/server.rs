@@ -9,7 +9,7 @@ use projectionist::store::Store;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::events::Events;
+use crate::events::{Events, accounts_of};
 use crate::machine;
 
 /// A migrated database with an empty log.
@@ -24,6 +24,7 @@ pub struct Server {
     cluster: Cluster,
     postmaster: String,
     place: TempDir,
+    has_strategies: bool,
 }
 
 impl Server {
@@ -46,10 +47,14 @@ impl Server {
             .next()
             .unwrap_or_default()
             .to_owned();
+        let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
+            .fetch_one(&mut PgConnection::connect(cluster.url()).await?)
+            .await?;
         let server = Server {
             cluster,
             postmaster,
             place,
+            has_strategies: version >= 150_000,
         };
         server.execute(format!("CREATE DATABASE {EMPTY}")).await?;
         let store = Store::connect(&server.url_of(EMPTY), 1).await?;
@@ -91,7 +96,17 @@ impl Server {
 
     /// A database with the log of the benchmark, made once and then copied.
     pub async fn with_log(&self, events: u64, name: &str) -> anyhow::Result<String> {
-        let template = format!("bench_log_{events}");
+        self.with_log_over(events, accounts_of(events), name).await
+    }
+
+    /// The same with so many accounts.
+    pub async fn with_log_over(
+        &self,
+        events: u64,
+        accounts: u64,
+        name: &str,
+    ) -> anyhow::Result<String> {
+        let template = format!("bench_log_{events}_{accounts}");
         let known: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
                 .bind(&template)
@@ -100,7 +115,7 @@ impl Server {
         if !known {
             eprintln!("making a log of {events} events");
             self.copy(EMPTY, &template).await?;
-            fill(&self.url_of(&template), events).await?;
+            fill(&self.url_of(&template), events, accounts).await?;
         }
         self.copy(&template, name).await
     }
@@ -113,8 +128,16 @@ impl Server {
     async fn copy(&self, template: &str, name: &str) -> anyhow::Result<String> {
         self.execute(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
             .await?;
-        self.execute(format!("CREATE DATABASE {name} TEMPLATE {template}"))
-            .await?;
+        // Through the log of changes, as is usual from 15 on, a long log would be written twice.
+        let strategy = if self.has_strategies {
+            "STRATEGY file_copy"
+        } else {
+            ""
+        };
+        self.execute(format!(
+            "CREATE DATABASE {name} TEMPLATE {template} {strategy}"
+        ))
+        .await?;
         // What the copy left to be written is not to be written while something is measured.
         self.execute("CHECKPOINT".to_owned()).await?;
         Ok(name.to_owned())
@@ -133,10 +156,10 @@ impl Server {
     }
 }
 
-async fn fill(url: &str, events: u64) -> anyhow::Result<()> {
+async fn fill(url: &str, events: u64, accounts: u64) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
     let mut copy = connection.copy_in_raw(COPY_EVENTS).await?;
-    let mut events = Events::new(events).peekable();
+    let mut events = Events::over(events, accounts).peekable();
     while events.peek().is_some() {
         let rows: String = events
             .by_ref()

@@ -10,7 +10,7 @@ use subscription::Status;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::begin;
+use super::{begin, say_ready};
 use crate::machine::Usage;
 use crate::sample::Sample;
 
@@ -55,6 +55,14 @@ pub async fn catch_up(url: &str, modules: &Path, cache: &Path) -> anyhow::Result
     Ok(sample)
 }
 
+/// Catches up and leaves.
+pub async fn once(url: &str, modules: &Path, cache: &Path) -> anyhow::Result<Sample> {
+    let (_, mut host) = start(url, modules, cache).await?;
+    let began = begin()?;
+    host.once().await?;
+    Sample::since(&began, 0)
+}
+
 /// Runs until told otherwise.
 pub async fn live(
     url: &str,
@@ -63,6 +71,23 @@ pub async fn live(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Sample> {
     let (_, host) = start(url, modules, cache).await?;
+    run_until(host, stop).await
+}
+
+/// The same; what is measured begins when all modules are loaded.
+pub async fn fan_out(
+    url: &str,
+    modules: &Path,
+    cache: &Path,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<Sample> {
+    let (_, mut host) = start(url, modules, cache).await?;
+    host.scan().await?;
+    say_ready();
+    run_until(host, stop).await
+}
+
+async fn run_until(host: Host, stop: impl Future<Output = ()>) -> anyhow::Result<Sample> {
     let began = begin()?;
     let cancel = CancellationToken::new();
     let running = tokio::spawn(host.run(cancel.clone()));

@@ -1,5 +1,7 @@
 //! Those that take part. Each runs in a process of its own, started with the hidden verb below.
 
+mod append;
+mod fan_out;
 mod fold;
 mod follower;
 mod host;
@@ -14,8 +16,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::Bench;
 use crate::machine::Usage;
@@ -26,6 +28,11 @@ pub const CONTENDER_VERB: &str = "contender";
 
 /// How long the server takes at most to see that a session has gone.
 const SESSION_END: Duration = Duration::from_millis(200);
+
+/// What a contender says when it is ready, if somebody has to know.
+const READY: &str = "ready";
+
+pub use fan_out::{FAN_OUT_EVENTS, FAN_OUT_SUBSCRIPTIONS};
 
 /// Names as results have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -56,6 +63,18 @@ pub enum Contender {
     HostLive,
     /// The import of this host.
     HostImport,
+    /// Catch-up over a log, and over one ten times as long.
+    HostShortLog,
+    HostLongLog,
+    /// Clients that append, while a trigger does nothing, and while it looks whether a host sleeps.
+    AppendersAlone,
+    AppendersWithBell,
+    /// Sets up what the next two need.
+    FanOutPrepared,
+    /// What guests and their commits cost without an engine.
+    FanOutOwnWork,
+    /// This host with many subscriptions.
+    HostFanOut,
 }
 
 impl fmt::Display for Contender {
@@ -68,6 +87,7 @@ impl fmt::Display for Contender {
 /// A contender that runs.
 pub struct Running {
     child: Child,
+    output: BufReader<ChildStdout>,
     server_began_cpu_seconds: f64,
 }
 
@@ -79,12 +99,21 @@ impl Running {
             .map_or_else(|| "none".to_owned(), |id| id.to_string())
     }
 
+    /// Waits until it says that what is measured has begun.
+    pub async fn began(&mut self) -> anyhow::Result<()> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).await?;
+        anyhow::ensure!(line.trim() == READY, "it said {line:?} and not {READY}");
+        Ok(())
+    }
+
     /// Closes its input, which ends one that runs until then, and takes what it says at its end.
     pub async fn finish(mut self, bench: &Bench) -> anyhow::Result<Sample> {
         drop(self.child.stdin.take());
-        let output = self.child.wait_with_output().await?;
-        anyhow::ensure!(output.status.success(), "ended with {}", output.status);
-        let text = String::from_utf8_lossy(&output.stdout);
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).await?;
+        let status = self.child.wait().await?;
+        anyhow::ensure!(status.success(), "ended with {status}");
         let line = text.lines().last().unwrap_or_default();
         let mut sample: Sample =
             serde_json::from_str(line).with_context(|| format!("reading {line:?}"))?;
@@ -101,7 +130,7 @@ pub fn start(
     url: &str,
     input: &Path,
 ) -> anyhow::Result<Running> {
-    let child = Command::new(std::env::current_exe()?)
+    let mut child = Command::new(std::env::current_exe()?)
         .args([CONTENDER_VERB, &contender.to_string(), url])
         .arg(input)
         .arg(bench.cache())
@@ -110,8 +139,10 @@ pub fn start(
         .kill_on_drop(true)
         .spawn()
         .context("starting a process of its own")?;
+    let output = child.stdout.take().context("its output is a pipe")?;
     Ok(Running {
         child,
+        output: BufReader::new(output),
         server_began_cpu_seconds: bench.server.cpu_seconds()?,
     })
 }
@@ -144,10 +175,16 @@ pub async fn take_part(words: &[String]) -> anyhow::Result<()> {
         Contender::NativeFollower => follower::run(url, input_ended()).await,
         Contender::NativeCopy => import::copy(url, input).await,
         Contender::HostImport => import::import(url, input).await,
+        Contender::AppendersAlone | Contender::AppendersWithBell => append::run(url).await,
+        Contender::FanOutPrepared => host::once(url, input, cache).await,
+        Contender::FanOutOwnWork => fan_out::own_work(url, input, cache).await,
+        Contender::HostFanOut => host::fan_out(url, input, cache, input_ended()).await,
         Contender::HostLive | Contender::HostLiveAlone => {
             host::live(url, input, cache, input_ended()).await
         }
         Contender::HostCatchUp
+        | Contender::HostShortLog
+        | Contender::HostLongLog
         | Contender::HostByStatement
         | Contender::HostByMany
         | Contender::HostCounts => host::catch_up(url, input, cache).await,
@@ -160,6 +197,10 @@ pub async fn take_part(words: &[String]) -> anyhow::Result<()> {
 async fn input_ended() {
     let mut rest = Vec::new();
     let _ = tokio::io::stdin().read_to_end(&mut rest).await;
+}
+
+fn say_ready() {
+    println!("{READY}");
 }
 
 /// The beginning of the part that is measured.

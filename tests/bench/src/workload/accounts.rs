@@ -59,6 +59,6 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         "native_fold_vs_set_based",
         rounds.ratio(Contender::NativeFold, Contender::SetBased),
     );
-    report.figure("rss_catchup_mib", rounds.peak_rss_mib(host));
+    report.figure("rss_catchup_200k_mib", rounds.peak_rss_mib(host));
     Ok(())
 }

@@ -1,9 +1,14 @@
 //! The workloads: who takes part, on what, and which ratios come of it.
 
 pub mod accounts;
+pub mod append;
 mod check;
 pub mod count;
+pub mod fan_out;
+pub mod growth;
 pub mod import;
 pub mod live;
 mod modules;
+pub mod reload;
 pub mod sql;
+mod wait;
