@@ -75,8 +75,11 @@ async fn run(
         bytes: usize::MAX,
     };
     let after = batch.state().position;
-    let page = store.read_events(after, up_to, &ReadFilter::everything(), limit);
-    let events = page.await?.events;
+    let everything = ReadFilter::everything();
+    let events = store
+        .read_events(after, up_to, &everything, limit)
+        .await?
+        .events;
     let context = CallContext {
         subscriber_id: subscription.id.clone(),
         line: subscription.line.clone(),
