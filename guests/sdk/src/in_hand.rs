@@ -86,12 +86,21 @@ struct Known {
 impl InHand {
     fn rows<T: TableRow, H: Host + 'static>(&self) -> Result<Rc<RefCell<Rows<T, H>>>> {
         let row = TypeId::of::<T>();
-        let found = self.0.borrow().iter().find(|known| known.row == row).cloned();
+        let found = self
+            .0
+            .borrow()
+            .iter()
+            .find(|known| known.row == row)
+            .cloned();
         if let Some(known) = found {
             return Ok(downcast(known.any));
         }
         // Two structs over one table see each other's writes by way of the host: only one of them is in hand.
-        let other = self.0.borrow().iter().position(|known| known.table == T::TABLE);
+        let other = self
+            .0
+            .borrow()
+            .iter()
+            .position(|known| known.table == T::TABLE);
         if let Some(place) = other {
             let other = self.0.borrow_mut().remove(place);
             other.rows.flush()?;
@@ -337,9 +346,11 @@ impl<T: TableRow, H: Host> Rows<T, H> {
     fn flush(&mut self) -> Result<(), Error> {
         let mut changed = std::mem::take(&mut self.changed);
         // One that a handler is changing just now goes out with what it becomes.
-        changed.retain(|place| !matches!(self.slots[*place].row, Held::Lent) || {
-            self.slots[*place].changed = false;
-            false
+        changed.retain(|place| {
+            !matches!(self.slots[*place].row, Held::Lent) || {
+                self.slots[*place].changed = false;
+                false
+            }
         });
         self.flush_deleted(&changed)?;
         let mut outgoing = Vec::new();

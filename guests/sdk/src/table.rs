@@ -65,7 +65,10 @@ impl<T: TableRow> Table<T> {
     {
         let missing = || {
             let key = key.key_values();
-            Failure::retry(0, format!("table {} has no row with the key {key:?}", T::TABLE))
+            Failure::retry(
+                0,
+                format!("table {} has no row with the key {key:?}", T::TABLE),
+            )
         };
         self.with(key, |row| match row {
             Some(row) => Ok(change(row)),

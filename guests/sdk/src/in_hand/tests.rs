@@ -106,7 +106,8 @@ fn add(rows: &mut Accounts, id: &str, amount: i64) {
     let mut lent = rows.lend::<str>(id).expect("it can be read");
     let row = lent.row.get_or_insert_with(|| account(id, 0));
     row.balance += amount;
-    rows.give_back::<str>(id, lent).expect("the key is the same");
+    rows.give_back::<str>(id, lent)
+        .expect("the key is the same");
 }
 
 fn keys(ids: &[&str]) -> Vec<String> {
@@ -169,7 +170,8 @@ fn a_row_that_is_not_there_is_asked_for_once() {
     assert_eq!(rows.get::<str>("a"), Ok(None));
     assert_eq!(rows.get::<str>("a"), Ok(None));
     let lent = rows.lend::<str>("a").expect("it is known");
-    rows.give_back::<str>("a", lent).expect("nothing was changed");
+    rows.give_back::<str>("a", lent)
+        .expect("nothing was changed");
     rows.flush().expect("nothing is changed");
     assert_eq!(calls(), ["get account a"]);
 }
@@ -223,7 +225,8 @@ fn a_row_that_is_being_changed_is_not_to_be_had() {
         "the row with the key [Value::Text(\"a\")] of table account is asked for while it is being changed; \
          take what you need before the change"
     );
-    rows.give_back::<str>("a", lent).expect("the key is the same");
+    rows.give_back::<str>("a", lent)
+        .expect("the key is the same");
     assert_eq!(rows.get::<str>("a"), Ok(Some(account("a", 1))));
 }
 
@@ -246,7 +249,8 @@ fn a_change_cannot_give_a_row_another_key() {
 fn many_changed_rows_go_out_before_the_chunk_ends() {
     let mut rows = Accounts::default();
     for number in 0..=CHANGED_ROWS_MAX {
-        rows.put(&account(&number.to_string(), 1)).expect("it is kept");
+        rows.put(&account(&number.to_string(), 1))
+            .expect("it is kept");
     }
     assert_eq!(calls().len(), 1);
     rows.flush().expect("the host takes the last one");
