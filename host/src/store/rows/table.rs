@@ -186,12 +186,14 @@ impl Table {
             self.matched()
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for place in 0..self.key.len() {
-            let column = missing
+        let column = |place: usize| -> Result<Vec<Option<String>>, GuestError> {
+            missing
                 .iter()
                 .map(|index| self.text(&keys[*index][place]))
-                .collect::<Result<Vec<Option<String>>, _>>()?;
-            query = query.bind(column);
+                .collect()
+        };
+        for values in (0..self.key.len()).map(column) {
+            query = query.bind(values?);
         }
         let found = query.fetch_all(connection).await?;
         for index in missing {
