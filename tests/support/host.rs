@@ -71,7 +71,16 @@ impl Drop for InProcess {
 
 /// A host that does nothing until it is told: [`Host::scan`], [`Host::once`].
 pub async fn stepped(database: &TestDatabase, modules: &Modules) -> Host {
-    let options = Options::new(modules.path(), compiler());
+    stepped_with(database, modules, |options| options).await
+}
+
+/// The same with other options.
+pub async fn stepped_with(
+    database: &TestDatabase,
+    modules: &Modules,
+    change: impl FnOnce(Options) -> Options,
+) -> Host {
+    let options = change(Options::new(modules.path(), compiler()));
     Host::start(store(database).await, options)
         .await
         .expect("a host")

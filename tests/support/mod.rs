@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use database::TestDatabase;
-pub use host::{InProcess, stepped};
+pub use host::{InProcess, stepped, stepped_with};
 pub use modules::Modules;
 pub use process::HostProcess;
 pub use writer::Writer;

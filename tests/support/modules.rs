@@ -62,6 +62,20 @@ pub fn bytes_of(guest: &str) -> Vec<u8> {
     fs::read(guests::path(guest)).expect("a built guest")
 }
 
+/// The bytes with each occurrence of a text replaced by another of the same length: the same guest with other bytes.
+pub fn with_text(bytes: &[u8], text: &str, other: &str) -> Vec<u8> {
+    assert_eq!(text.len(), other.len());
+    let mut bytes = bytes.to_vec();
+    let found: Vec<usize> = (0..bytes.len() - text.len())
+        .filter(|at| bytes[*at..].starts_with(text.as_bytes()))
+        .collect();
+    assert!(!found.is_empty(), "{text} is in the bytes");
+    for at in found {
+        bytes[at..at + text.len()].copy_from_slice(other.as_bytes());
+    }
+    bytes
+}
+
 /// The real binary compiles; what it compiled is shared by all tests and kept under the target directory.
 pub fn compiler() -> Compiler {
     Compiler::new(

@@ -4,7 +4,7 @@ pub use crate::bindings::projectionist::append::writer::ExpectedVersion;
 
 use crate::bindings::projectionist::append::writer::{self, NewEvent};
 use crate::bindings::projectionist::events::types::Payload;
-use crate::extract::{Delivery, Extract, Reaction};
+use crate::extract::{Extract, Reaction, WithEvent as _};
 use crate::failure::Result;
 use serde::Serialize;
 use std::fmt;

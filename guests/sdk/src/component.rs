@@ -1,8 +1,8 @@
 //! From a builder to the exports of a component.
 
-use crate::bindings::exports::projectionist::guest::{description, handler, lifecycle};
+use crate::bindings::exports::projectionist::guest::{description, handler, lifecycle, recovery};
 use crate::bindings::projectionist::events::types::Event;
-use crate::bindings::projectionist::guest::types::{Descriptor, Failure};
+use crate::bindings::projectionist::guest::types::{Descriptor, Failure, Verdict};
 use crate::extract::Delivery;
 use crate::subscriber::Subscriber;
 
@@ -36,6 +36,12 @@ impl<D: Definition> lifecycle::Guest for D {
         D::define()
             .tear_down()
             .map_err(|failure| failure.to_string())
+    }
+}
+
+impl<D: Definition> recovery::Guest for D {
+    fn on_failure(event: Event, error: String, attempt: u32) -> Verdict {
+        D::define().recover(event, error, attempt)
     }
 }
 

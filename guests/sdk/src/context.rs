@@ -3,7 +3,7 @@
 use crate::bindings::projectionist::config::store;
 use crate::bindings::projectionist::events::reader;
 use crate::bindings::projectionist::guest::context;
-use crate::extract::{Delivery, Extract};
+use crate::extract::{Extract, WithEvent};
 use crate::failure::{Failure, Result};
 use crate::message::Message;
 use std::fmt::Display;
@@ -15,7 +15,7 @@ pub struct Context {
     position: u64,
 }
 
-impl<S: Delivery> Extract<S> for Context {
+impl<S: WithEvent> Extract<S> for Context {
     fn extract(source: &S) -> Result<Self> {
         Ok(Context {
             position: source.message().position(),
@@ -101,7 +101,7 @@ impl Config {
 #[derive(Debug)]
 pub struct Reader(());
 
-impl<S: Delivery> Extract<S> for Reader {
+impl<S: WithEvent> Extract<S> for Reader {
     fn extract(_: &S) -> Result<Self> {
         Ok(Reader(()))
     }

@@ -1,6 +1,6 @@
 //! What a handler may take from the event in hand.
 
-use crate::extract::{Delivery, Extract};
+use crate::extract::{Extract, WithEvent};
 use crate::failure::{Failure, Result};
 use crate::message::Message;
 use crate::time::{Date, Timestamp};
@@ -20,7 +20,7 @@ impl<T> Deref for Event<T> {
     }
 }
 
-impl<S: Delivery, T: DeserializeOwned> Extract<S> for Event<T> {
+impl<S: WithEvent, T: DeserializeOwned> Extract<S> for Event<T> {
     fn extract(source: &S) -> Result<Self> {
         Ok(Event(source.message().data()?))
     }
@@ -38,7 +38,7 @@ impl<T> Deref for Metadata<T> {
     }
 }
 
-impl<S: Delivery, T: DeserializeOwned> Extract<S> for Metadata<T> {
+impl<S: WithEvent, T: DeserializeOwned> Extract<S> for Metadata<T> {
     fn extract(source: &S) -> Result<Self> {
         Ok(Metadata(source.message().metadata()?))
     }
@@ -80,13 +80,13 @@ impl Deref for StreamId {
     }
 }
 
-impl<S: Delivery> Extract<S> for StreamId {
+impl<S: WithEvent> Extract<S> for StreamId {
     fn extract(source: &S) -> Result<Self> {
         Ok(StreamId(source.message().clone()))
     }
 }
 
-impl<S: Delivery> Extract<S> for Message {
+impl<S: WithEvent> Extract<S> for Message {
     fn extract(source: &S) -> Result<Self> {
         Ok(source.message().clone())
     }
@@ -96,7 +96,7 @@ impl<S: Delivery> Extract<S> for Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
-impl<S: Delivery> Extract<S> for Position {
+impl<S: WithEvent> Extract<S> for Position {
     fn extract(source: &S) -> Result<Self> {
         Ok(Position(source.message().position()))
     }
@@ -130,7 +130,7 @@ impl Deref for RecordedAt {
     }
 }
 
-impl<S: Delivery> Extract<S> for RecordedAt {
+impl<S: WithEvent> Extract<S> for RecordedAt {
     fn extract(source: &S) -> Result<Self> {
         Ok(source.message().recorded_at())
     }

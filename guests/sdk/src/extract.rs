@@ -10,7 +10,8 @@ use crate::message::Message;
     message = "`{Self}` is no argument for this handler",
     note = "a handler of events may take Event<T>, Message, StreamId, RecordedAt, Metadata, Position, Context, Table<T>, \
             Sql, Fold<T>, Reader and Config; in a processor also Append",
-    note = "setup and teardown may take Sql, Table<T> and Config; after_chunk also Fold<T>"
+    note = "setup and teardown may take Sql, Table<T> and Config; after_chunk also Fold<T>; on_failure what needs no batch, and \
+            FailedAttempt"
 )]
 pub trait Extract<S>: Sized {
     /// Takes the argument from its source.
@@ -21,15 +22,22 @@ pub trait Extract<S>: Sized {
 }
 
 /// Somewhere with an event in hand.
-pub trait Delivery: InChunk {
-    /// An event in hand.
-    fn new(message: Message, chunk: Chunk) -> Self;
+pub trait WithEvent {
     /// The event in hand.
     fn message(&self) -> &Message;
 }
 
+/// Somewhere inside a batch, where tables can be read and written.
+pub trait InBatch {}
+
+/// An event that is being handled.
+pub trait Delivery: InChunk + WithEvent {
+    /// An event in hand.
+    fn new(message: Message, chunk: Chunk) -> Self;
+}
+
 /// Somewhere inside a call of `handle`.
-pub trait InChunk {
+pub trait InChunk: InBatch {
     /// What the handlers of this call share.
     fn chunk(&self) -> &Chunk;
 }
@@ -50,6 +58,11 @@ pub struct ChunkEnd(pub(crate) Chunk);
 #[derive(Debug)]
 pub struct Setup(pub(crate) ());
 
+impl InBatch for Projection {}
+impl InBatch for Reaction {}
+impl InBatch for ChunkEnd {}
+impl InBatch for Setup {}
+
 impl InChunk for Projection {
     fn chunk(&self) -> &Chunk {
         &self.1
@@ -60,7 +73,9 @@ impl Delivery for Projection {
     fn new(message: Message, chunk: Chunk) -> Self {
         Projection(message, chunk)
     }
+}
 
+impl WithEvent for Projection {
     fn message(&self) -> &Message {
         &self.0
     }
@@ -76,7 +91,9 @@ impl Delivery for Reaction {
     fn new(message: Message, chunk: Chunk) -> Self {
         Reaction(message, chunk)
     }
+}
 
+impl WithEvent for Reaction {
     fn message(&self) -> &Message {
         &self.0
     }

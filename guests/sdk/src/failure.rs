@@ -54,6 +54,10 @@ impl Failure {
         }
     }
 
+    pub(crate) fn into_verdict(self) -> Verdict {
+        self.verdict
+    }
+
     pub(crate) fn into_wire(self, handled: u32) -> WireFailure {
         WireFailure {
             handled,

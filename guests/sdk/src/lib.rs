@@ -39,7 +39,7 @@
 //!
 //! **What a handler may return**: nothing, or a `Result` whose error becomes a [`Failure`]. `?` works on every error: the
 //! event is then tried again by the policy of host and guest. [`Failure::skip`], [`Failure::stop`] and
-//! [`Failure::retry`] say otherwise.
+//! [`Failure::retry`] say otherwise. For an event at which a handler panics or runs into a limit, [`on_failure`](Subscriber::on_failure) decides.
 //!
 //! **What a handler may rely on**: events come in the order of their positions; what it writes commits together with the
 //! checkpoint, so a projector sees every event exactly once in its tables; nothing in the guest's memory outlives a call.
@@ -59,6 +59,7 @@ mod handler;
 mod in_hand;
 pub mod log;
 mod message;
+mod recovery;
 mod row;
 pub mod sql;
 mod subscriber;
@@ -71,13 +72,16 @@ pub use component::Definition;
 pub use context::{Config, Context, Reader};
 pub use ddl::create_statements;
 pub use event::{Event, Metadata, Position, RecordedAt, StreamId};
-pub use extract::{ChunkEnd, Delivery, Extract, InChunk, Projection, Reaction, Setup};
+pub use extract::{
+    ChunkEnd, Delivery, Extract, InBatch, InChunk, Projection, Reaction, Setup, WithEvent,
+};
 pub use failure::{Failure, Outcome, Result};
 pub use filter::Clause;
 pub use fold::Fold;
 pub use handler::Handler;
 pub use message::{DecodeError, Message, Payload};
 pub use projectionist_sdk_derive::Table;
+pub use recovery::{FailedAttempt, Recovery, Verdict};
 pub use row::{ColumnDef, FromRow, KeyValues, Row, TableRow};
 pub use sql::Sql;
 pub use subscriber::{Processor, Projector, RunMode, Subscriber};
@@ -88,9 +92,9 @@ pub use value::{Column, FromValue, Numeric, ToValue, Uuid, Value, ValueError};
 /// Everything that a guest usually names.
 pub mod prelude {
     pub use crate::{
-        Append, Clause, Config, Context, Date, Event, Failure, Fold, Message, Metadata, Numeric,
-        Position, Processor, Projector, Reader, RecordedAt, Result, RunMode, Sql, StreamId, Table,
-        Timestamp, Uuid, export_processor, export_projector, params,
+        Append, Clause, Config, Context, Date, Event, FailedAttempt, Failure, Fold, Message,
+        Metadata, Numeric, Position, Processor, Projector, Reader, RecordedAt, Result, RunMode,
+        Sql, StreamId, Table, Timestamp, Uuid, Verdict, export_processor, export_projector, params,
     };
 }
 

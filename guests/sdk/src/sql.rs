@@ -4,7 +4,7 @@ pub use crate::bindings::projectionist::sql::types::Column;
 
 use crate::bindings::projectionist::sql::client;
 use crate::bindings::projectionist::sql::types::Error as WireError;
-use crate::extract::Extract;
+use crate::extract::{Extract, InBatch};
 use crate::failure::Result;
 use crate::in_hand;
 use crate::row::{FromRow, Row};
@@ -18,7 +18,7 @@ use std::fmt;
 #[derive(Debug)]
 pub struct Sql(());
 
-impl<S> Extract<S> for Sql {
+impl<S: InBatch> Extract<S> for Sql {
     fn extract(_: &S) -> Result<Self> {
         Ok(Sql(()))
     }

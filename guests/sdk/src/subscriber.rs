@@ -2,13 +2,15 @@
 
 pub use crate::bindings::projectionist::guest::types::RunMode;
 
+use crate::bindings::projectionist::events::types::Event;
 use crate::bindings::projectionist::guest::types::{Consistency, Descriptor, Kind};
-use crate::ddl::create_statements;
+use crate::ddl::{create_statements, shape, shapes};
 use crate::extract::{ChunkEnd, Delivery, Projection, Reaction, Setup};
 use crate::failure::{Outcome, Result};
 use crate::filter::{Clause, matches};
 use crate::handler::Handler;
 use crate::in_hand;
+use crate::recovery::{self, Recovery, Verdict};
 use crate::row::TableRow;
 use crate::sql::Sql;
 use crate::table::{self, Keys};
@@ -30,11 +32,14 @@ pub struct Subscriber<S> {
     pub(crate) wildcards: Vec<Call<S>>,
     pub(crate) prefetches: Vec<Prefetch<S>>,
     pub(crate) chunk_ends: Vec<Call<ChunkEnd>>,
+    tables: Vec<String>,
     setups: Vec<Call<Setup>>,
     teardowns: Vec<Call<Setup>>,
+    recovery: Option<Recover>,
 }
 
 pub(crate) type Call<S> = Box<dyn Fn(&S) -> Result>;
+type Recover = Box<dyn Fn(&Recovery) -> Result<Verdict>>;
 pub(crate) type Prefetch<S> = Box<dyn Fn(&[S]) -> Result>;
 
 impl Projector {
@@ -82,7 +87,8 @@ impl<S: Delivery + 'static> Subscriber<S> {
     }
 
     /// Makes `T`'s table in `setup`.
-    pub fn table<T: TableRow>(self) -> Self {
+    pub fn table<T: TableRow>(mut self) -> Self {
+        self.tables.push(shape::<T>());
         self.setup(|sql: Sql| -> Result {
             for statement in create_statements::<T>() {
                 sql.execute(&statement, &[])?;
@@ -127,6 +133,18 @@ impl<S: Delivery + 'static> Subscriber<S> {
         H: Handler<Setup, A, Output: Outcome>,
     {
         self.teardowns.push(call(handler));
+        self
+    }
+
+    /// Decides what becomes of an event at which `handle` broke down: it trapped, used up its time or memory, or wrote what
+    /// the database refused. `handler` runs in a fresh instance and may take what needs no batch: [`FailedAttempt`](crate::FailedAttempt),
+    /// `Event<T>`, [`Message`](crate::Message) and its parts, [`Context`](crate::Context), [`Config`](crate::Config), [`Reader`](crate::Reader). Without it, and when it breaks
+    /// down itself, the policy of guest and host goes. A handler that returns a [`Failure`](crate::Failure) has decided by that.
+    pub fn on_failure<A, H>(mut self, handler: H) -> Self
+    where
+        H: Handler<Recovery, A, Output = Verdict>,
+    {
+        self.recovery = Some(Box::new(move |source| handler.call(source)));
         self
     }
 
@@ -175,6 +193,10 @@ impl<S: Delivery + 'static> Subscriber<S> {
     /// It handles nothing at all, which can only be a mistake.
     pub fn describe(self) -> Descriptor {
         let mut descriptor = self.descriptor;
+        if !self.tables.is_empty() {
+            let tables = ("tables".to_owned(), shapes(self.tables));
+            descriptor.options.push(tables);
+        }
         let nothing =
             self.handlers.is_empty() && self.wildcards.is_empty() && self.chunk_ends.is_empty();
         assert!(
@@ -207,6 +229,14 @@ impl<S: Delivery + 'static> Subscriber<S> {
         in_hand::flush()
     }
 
+    /// The verdict about an event at which `handle` broke down; `Retry(0)` leaves it to the policy.
+    pub fn recover(&self, event: Event, error: String, attempt: u32) -> Verdict {
+        let failed = Recovery::new(event.into(), error, attempt);
+        self.recovery.as_ref().map_or(Verdict::Retry(0), |decide| {
+            recovery::verdict(decide(&failed))
+        })
+    }
+
     fn of(id: String, kind: Kind, run_mode: RunMode) -> Self {
         Subscriber {
             descriptor: Descriptor {
@@ -227,8 +257,10 @@ impl<S: Delivery + 'static> Subscriber<S> {
             wildcards: Vec::new(),
             prefetches: Vec::new(),
             chunk_ends: Vec::new(),
+            tables: Vec::new(),
             setups: Vec::new(),
             teardowns: Vec::new(),
+            recovery: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Typed access to a table by primary key, over the host's buffered rows.
 
-use crate::extract::Extract;
+use crate::extract::{Extract, InBatch};
 use crate::failure::{Failure, Result};
 use crate::in_hand;
 use crate::row::{KeyValues, TableRow};
@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 #[derive(Debug)]
 pub struct Table<T>(PhantomData<T>);
 
-impl<S, T: TableRow> Extract<S> for Table<T> {
+impl<S: InBatch, T: TableRow> Extract<S> for Table<T> {
     fn extract(_: &S) -> Result<Self> {
         Ok(Table(PhantomData))
     }

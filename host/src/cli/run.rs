@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use subscription::{BadRetry, RetryPolicies};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +13,7 @@ use super::output::{Exit, Refusal};
 use super::presenter;
 use crate::admin::sample;
 use crate::embedded;
-use crate::engine::{Host, Options, Watch};
+use crate::engine::{self, Host, OnFailure, Options, Watch};
 use crate::guest::Compiler;
 use crate::store::DEFAULT_ROLE_CONNECTIONS;
 
@@ -48,6 +49,19 @@ pub struct Arguments {
     #[arg(long, env = "PROJECTIONIST_ROLE_CONNECTIONS", value_name = "N", default_value_t = DEFAULT_ROLE_CONNECTIONS,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub role_connections: u32,
+    /// How failures are tried again: none, or some of base=5s,factor=2,attempts=5,jitter=0%, for all subscriptions or, as
+    /// GROUP:POLICY, for those of a group. Repeatable. A guest's own NAME.toml goes first.
+    #[arg(
+        long,
+        env = "PROJECTIONIST_RETRY",
+        value_name = "[GROUP:]POLICY",
+        value_delimiter = ';',
+        value_parser = retry
+    )]
+    pub retry: Vec<String>,
+    /// For development: end with the first failure of a guest, show all of it, and exit with 1.
+    #[arg(long)]
+    pub throw: bool,
     /// How long a host that is told to stop waits for its open batches.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub drain: u64,
@@ -62,7 +76,9 @@ CREATE on the database. With --without-roles it runs as the host's own user: for
 Examples:
   projectionist run --sample                        try it, with an event log made up
   projectionist run --modules /srv/modules --database-url postgres://app@db/app
-  projectionist run --once                          catch up and leave, for schedulers and tests";
+  projectionist run --once                          catch up and leave, for schedulers and tests
+  projectionist run --throw                         while you write a guest: stop at its first failure
+  projectionist run --retry attempts=10 --retry billing:base=1m,factor=1 --retry reports:none";
 
 /// Applications in a sample log: about twenty events each.
 const SAMPLE_APPLICATIONS: u32 = 1_000;
@@ -153,6 +169,20 @@ async fn open_for_host(database: &DatabaseArguments) -> anyhow::Result<Opened> {
     }
 }
 
+/// Refuses what is no policy, with the reason.
+fn retry(text: &str) -> Result<String, BadRetry> {
+    RetryPolicies::default().change(text)?;
+    Ok(text.to_owned())
+}
+
+fn retries(arguments: &Arguments) -> anyhow::Result<RetryPolicies> {
+    let mut policies = RetryPolicies::default();
+    for text in &arguments.retry {
+        policies.change(text)?;
+    }
+    Ok(policies)
+}
+
 fn options(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Options> {
     let program = std::env::current_exe()
         .context("finding the projectionist binary, which compiles modules")?;
@@ -167,6 +197,12 @@ fn options(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Options> {
             Watch::Events
         },
         drain: Duration::from_secs(arguments.drain),
+        retry: retries(arguments)?,
+        on_failure: if arguments.throw {
+            OnFailure::Throw
+        } else {
+            OnFailure::GoOn
+        },
         ..Options::new(&arguments.modules, Compiler::new(program, cache))
     })
 }
@@ -189,11 +225,35 @@ async fn serve(
     };
     stop.cancel();
     presenting.await?;
-    Ok(ended.context("the host broke; this is a bug")??)
+    ended
+        .context("the host broke; this is a bug")?
+        .map_err(shown)
+}
+
+/// A failure that ended the host, with all that helps to find its cause.
+fn shown(error: engine::Error) -> anyhow::Error {
+    let engine::Error::Thrown(thrown) = error else {
+        return error.into();
+    };
+    let mut because = vec![thrown.message.clone()];
+    let traced = thrown.backtrace.as_ref();
+    because.extend(traced.map(|backtrace| format!("backtrace:\n{backtrace}")));
+    let wrote = thrown.output.as_ref();
+    because.extend(wrote.map(|output| format!("the guest wrote:\n{output}")));
+    Refusal {
+        what: thrown.to_string(),
+        because,
+        hint: Some(format!(
+            "mend the guest and run it again; the error is kept, and `projectionist status --id {}` shows it",
+            thrown.subscription
+        )),
+        exit: Exit::Failed,
+    }
+    .into()
 }
 
 async fn once(mut host: Host, limit: Option<u32>, opened: &Opened) -> anyhow::Result<()> {
-    let done = host.once_at_most(limit).await?;
+    let done = host.once_at_most(limit).await.map_err(shown)?;
     match done.limited.as_slice() {
         [] => println!(
             "caught up: {} events handled, everything up to position {} is done",

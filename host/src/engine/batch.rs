@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use subscription::{ErrorClass, Input, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status};
+use subscription::{Input, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status};
 
 use super::ahead::{Ahead, Chunk};
+use super::call::{self, Call};
 use super::carried::Carried;
-use super::catalog;
 use super::shared::Shared;
-use crate::guest::{CallContext, Failure, Instance, Limits, Settings};
+use crate::guest::{Failure, Instance};
 use crate::store::{
     Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, ReadFilter,
     ReadLimit, RecordedEvent, Subscription,
@@ -178,6 +178,7 @@ struct Handled {
     /// Position and type of each event.
     events: Vec<(i64, String)>,
     up_to: i64,
+    retry_context: Option<String>,
 }
 
 fn is_current(known: &Subscription, state: &LaneState) -> bool {
@@ -261,6 +262,7 @@ async fn handle(
             batch,
             events,
             up_to,
+            retry_context: None,
         }));
     }
     let mut instance = match start(shared, known, state, batch, events.first()).await? {
@@ -284,19 +286,16 @@ async fn handle(
             more => Chunk { events, up_to } = ahead.chunk(more).await?,
         }
     }
-    let mut batch = instance.into_batch();
-    if let Err(error) = batch.flush().await {
-        let class = if error.retryable {
-            ErrorClass::Unavailable
-        } else {
-            ErrorClass::Sql
-        };
-        return Ok(Err((Failure::new(class, error.message), all, 0)));
-    }
+    let retry_context = instance.retry_context();
+    let batch = match instance.finish().await {
+        Ok(batch) => batch,
+        Err(failure) => return Ok(Err((failure, all, 0))),
+    };
     Ok(Ok(Handled {
         batch,
         events: all,
         up_to,
+        retry_context,
     }))
 }
 
@@ -316,17 +315,6 @@ pub(super) async fn start(
     batch: Box<Batch>,
     first: Option<&RecordedEvent>,
 ) -> Result<Result<Instance, Box<Failure>>, Error> {
-    let module = match shared.catalog.get(&shared.store, &state.module).await {
-        Ok(module) => module,
-        Err(catalog::Error::Store(error)) => return Err(error),
-        Err(refused) => {
-            return Ok(Err(Failure::new(
-                ErrorClass::Incompatible,
-                refused.to_string(),
-            )));
-        }
-    };
-    let settings: Settings = serde_json::from_value(known.settings.clone()).unwrap_or_default();
     let again = first.is_some_and(|event| state.error_position == Some(event.position))
         || state.error_position.is_none();
     let failures = if again {
@@ -334,23 +322,14 @@ pub(super) async fn start(
     } else {
         0
     };
-    let context = CallContext {
-        subscriber_id: known.id.clone(),
-        line: known.line.clone(),
-        kind: known.kind,
-        live: state.status == Status::Active,
-        muted: state.muted,
-        attempt: failures + 1,
-        retry_context: if failures > 0 {
-            state.retry_context.clone()
-        } else {
-            None
-        },
-        settings: Arc::new(settings.settings),
-        store: shared.store.clone(),
-    };
-    let limits: Limits = settings.limits;
-    Ok(Instance::start(&module, context, limits, batch).await)
+    Ok(match call::prepare(shared, known, state, failures).await? {
+        Ok(Call {
+            module,
+            context,
+            limits,
+        }) => Instance::start(&module, context, limits, batch).await,
+        Err(failure) => Err(failure),
+    })
 }
 
 /// The inner error is the guest's: what it wrote cannot be committed.
@@ -367,6 +346,7 @@ async fn commit(
         mut batch,
         events,
         up_to,
+        retry_context,
     } = handled;
     let mut status = state.status;
     let mut change = Change::Keep;
@@ -389,8 +369,12 @@ async fn commit(
             }))
         }
         Outcome::Refused(error) => {
-            let failure = Failure::new(ErrorClass::Sql, error.message);
-            Ok(Err((failure, events)))
+            let failure = Failure::of_database("the commit failed", &error);
+            let failure = Failure {
+                retry_context,
+                ..*failure
+            };
+            Ok(Err((Box::new(failure), events)))
         }
         // Another host was faster: nothing of this batch counts.
         Outcome::Overtaken => {

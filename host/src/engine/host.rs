@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use subscription::{RetryPolicy, SwitchWhen};
+use subscription::{RetryPolicies, SwitchWhen};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::catalog::Catalog;
 use super::follower::Follower;
 use super::intake::{Intake, Settled};
-use super::notice::Notice;
+use super::notice::{Notice, Thrown};
 use super::shared::Shared;
 use super::switch;
 use super::watch::FileHints;
@@ -42,6 +42,16 @@ pub enum Watch {
     RescanOnly,
 }
 
+/// What a host does about a failure of a guest, besides writing it down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It goes on: the failure is tried again by its policy.
+    #[default]
+    GoOn,
+    /// It ends with it, which is for development.
+    Throw,
+}
+
 /// How a host is run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -50,7 +60,9 @@ pub struct Options {
     pub watch: Watch,
     pub rescan: Duration,
     pub drain: Duration,
-    pub retry: RetryPolicy,
+    /// How failures are tried again, where a guest has no policy of its own.
+    pub retry: RetryPolicies,
+    pub on_failure: OnFailure,
     /// When a version that has caught up goes live, unless its guest or its settings say.
     pub switch_when: SwitchWhen,
     /// What `status` calls this host.
@@ -66,7 +78,8 @@ impl Options {
             watch: Watch::Events,
             rescan: DEFAULT_RESCAN,
             drain: DEFAULT_DRAIN,
-            retry: RetryPolicy::default(),
+            retry: RetryPolicies::default(),
+            on_failure: OnFailure::GoOn,
             switch_when: SwitchWhen::default(),
             name: format!("pid {}", std::process::id()),
         }
@@ -82,6 +95,8 @@ pub enum Error {
         "the log cannot be read yet: {holders}; end the transaction if it is stuck, and run this again"
     )]
     HeldUp { holders: String },
+    #[error(transparent)]
+    Thrown(Box<Thrown>),
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -108,7 +123,8 @@ impl Host {
             store,
             catalog,
             Uuid::new_v4(),
-            options.retry,
+            options.retry.clone(),
+            options.on_failure,
             options.switch_when,
             follower.horizon(),
         );
@@ -146,7 +162,11 @@ impl Host {
     }
 
     /// Runs until `stop` is cancelled; then open batches end, one way or the other, within the drain limit.
+    ///
+    /// # Errors
+    /// The database is out of reach at the start; later only [`Error::Thrown`], of a host that ends with the first failure.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let stop = stop.child_token();
         self.keep_alive().await?;
         let following = self.follower.spawn(Arc::clone(&self.shared), stop.clone());
         let mut hints = match self.options.watch {
@@ -184,6 +204,7 @@ impl Host {
                 () = tokio::time::sleep(pause) => {}
                 () = hints.next() => {}
                 _ = changes.changed() => {}
+                () = self.shared.until_thrown() => stop.cancel(),
                 () = stop.cancelled() => {}
             }
         }
@@ -192,7 +213,15 @@ impl Host {
         let _ = switching.await;
         following.ended().await;
         self.leave().await;
-        Ok(())
+        self.check_thrown()
+    }
+
+    /// The failure that this host was told to end with.
+    pub(super) fn check_thrown(&self) -> Result<(), Error> {
+        match self.shared.thrown() {
+            Some(thrown) => Err(Error::Thrown(Box::new(thrown.clone()))),
+            None => Ok(()),
+        }
     }
 
     /// One look at the directory and at the rows.

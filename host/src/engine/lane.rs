@@ -5,23 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use subscription::{
-    After, Clue, Duty, ErrorClass, Input, Isolation, Next, RetryPolicy, RunMode, Status, Verdict,
-    failed, unavailable_delay_ms,
-};
+use subscription::{Duty, Input, Isolation, Next, RunMode, Status};
 
 use super::ahead::Ahead;
-use super::batch::{self, FailedBatch, Portion};
+use super::batch::{self, Portion};
 use super::carried::Carried;
+use super::judgement::Blame;
 use super::notice::Notice;
 use super::setup;
 use super::shared::Shared;
 use super::tail::{Seat, TAIL_EVENTS};
-use crate::guest::{Failure, Settings};
-use crate::store::{
-    Batch, Change, Durability, Error, Grant, LaneKey, NewLaneError, Opening, Outcome, PassedLane,
-    ReadFilter, Subscription,
-};
+use crate::store::{Error, LaneKey, PassedLane, ReadFilter, Subscription};
 
 /// A lane that somebody else holds is looked at again after so long.
 const TAKEN_DELAY_MS: u64 = 10;
@@ -38,6 +32,8 @@ pub enum Step {
     Idle,
     /// Somebody else works on this lane.
     Taken { retry_ms: u64 },
+    /// The database was not to be had, which is nobody's fault: the same again after so long.
+    Again { retry_ms: u64 },
     /// Nothing to do before so many milliseconds have passed, or a hint comes.
     Wait { retry_ms: u64 },
     /// The subscription is no more.
@@ -46,33 +42,29 @@ pub enum Step {
 
 /// A lane as its worker knows it. All of it can be lost: the rows know better.
 pub(super) struct Lane {
-    shared: Arc<Shared>,
-    key: LaneKey,
+    pub(super) shared: Arc<Shared>,
+    pub(super) key: LaneKey,
     known: Option<Subscription>,
     /// Which row `position` goes with.
     revision: Option<String>,
     /// Where the last batch of this worker ended, or up to where nothing came since that its guest wants.
-    position: Option<i64>,
+    pub(super) position: Option<i64>,
     /// Where the checkpoint was after the last batch.
     checkpoint: i64,
     /// Held while it follows the head.
     seat: Option<Seat>,
-    isolation: Option<Isolation>,
+    pub(super) isolation: Option<Isolation>,
     /// What the last batch left for the next.
-    carried: Carried,
+    pub(super) carried: Carried,
     /// The failure whose event is found once what precedes it is committed.
-    blamed: Option<Blame>,
-    unavailable_in_a_row: u32,
+    pub(super) blamed: Option<Blame>,
+    pub(super) unavailable_in_a_row: u32,
+    /// Of these, the conflicts that the database resolved against us.
+    pub(super) conflicts_in_a_row: u32,
     /// Events that guests were handed in batches that were committed.
     handled: usize,
     /// Events that may still be handled, for an operator who wants no more.
     left: Option<u32>,
-}
-
-struct Blame {
-    failure: Box<Failure>,
-    position: i64,
-    event_type: String,
 }
 
 impl Lane {
@@ -89,6 +81,7 @@ impl Lane {
             carried: Carried::default(),
             blamed: None,
             unavailable_in_a_row: 0,
+            conflicts_in_a_row: 0,
             handled: 0,
             left: None,
         }
@@ -189,16 +182,7 @@ impl Lane {
                 self.forget();
                 Ok(Step::Worked)
             }
-            setup::Done::Failed(failed) => {
-                let FailedBatch { failure, state, .. } = *failed;
-                let blame = Blame {
-                    failure,
-                    position: 0,
-                    event_type: String::new(),
-                };
-                self.judge(known, blame, state.attempts.unsigned_abs(), false)
-                    .await
-            }
+            setup::Done::Failed(failed) => self.setup_failed(known, *failed).await,
         }
     }
 
@@ -303,7 +287,7 @@ impl Lane {
         }
     }
 
-    fn stands_at(&mut self, checkpoint: i64) {
+    pub(super) fn stands_at(&mut self, checkpoint: i64) {
         self.position = Some(checkpoint);
         self.checkpoint = checkpoint;
         self.carried.passed_to = checkpoint;
@@ -323,14 +307,15 @@ impl Lane {
     ) -> Result<Step, Error> {
         self.unavailable_in_a_row = 0;
         self.stands_at(position);
+        self.conflicts_in_a_row = 0;
         if status != known.status {
             self.settled(status);
         }
         self.isolation = self.isolation.and_then(Isolation::committed);
         match (self.isolation, self.blamed.take()) {
-            (Some(Isolation::Culprit), Some(blame)) if blame.position > position => {
+            (Some(Isolation::Culprit), Some(blame)) if blame.is_after(position) => {
                 self.isolation = None;
-                self.judge(known, blame, 0, true).await
+                self.judge(known, blame).await
             }
             (_, blame) => {
                 self.blamed = blame.filter(|_| self.isolation.is_some());
@@ -339,202 +324,8 @@ impl Lane {
         }
     }
 
-    /// Looks for the one event that is to blame; what precedes it is committed first.
-    async fn failed(&mut self, known: &Subscription, failed: FailedBatch) -> Result<Step, Error> {
-        let FailedBatch {
-            failure,
-            state,
-            events,
-            before_chunk,
-        } = failed;
-        if failure.class == ErrorClass::Unavailable {
-            return Ok(self.unavailable(&failure));
-        }
-        if failure.class == ErrorClass::Incompatible {
-            let blame = Blame {
-                failure,
-                position: 0,
-                event_type: String::new(),
-            };
-            return self
-                .judge(known, blame, state.attempts.unsigned_abs(), false)
-                .await;
-        }
-        let ran = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let clue = failure.handled.map_or(Clue::Unknown, |handled| {
-            Clue::Handled(before_chunk.saturating_add(handled))
-        });
-        let step = match self.isolation {
-            None => Isolation::begin(known.kind, ran, clue),
-            Some(step) => step.failed(clue),
-        };
-        let at = match step {
-            Isolation::Culprit => 0,
-            Isolation::Before { events } => events as usize,
-            Isolation::Among { .. } => usize::MAX,
-        };
-        let blame = events.get(at).map(|(position, event_type)| Blame {
-            failure,
-            position: *position,
-            event_type: event_type.clone(),
-        });
-        match (step, blame) {
-            (Isolation::Culprit, Some(blame)) => {
-                self.isolation = None;
-                let known_failures = if state.error_position == Some(blame.position) {
-                    state.attempts.unsigned_abs()
-                } else {
-                    0
-                };
-                self.judge(known, blame, known_failures, true).await
-            }
-            (step, blame) => {
-                self.isolation = Some(step);
-                self.blamed = blame;
-                Ok(Step::Worked)
-            }
-        }
-    }
-
-    /// Applies the verdict to the event that is to blame, or to a setup.
-    async fn judge(
-        &mut self,
-        known: &Subscription,
-        blame: Blame,
-        failures: u32,
-        has_event: bool,
-    ) -> Result<Step, Error> {
-        if blame.failure.class == ErrorClass::Unavailable {
-            return Ok(self.unavailable(&blame.failure));
-        }
-        let verdict = blame
-            .failure
-            .verdict
-            .unwrap_or(Verdict::Retry { after_ms: 0 });
-        let outcome = failed(failures, self.policy(known), verdict, blame.failure.class);
-        let retry_after_ms = match outcome.after {
-            After::Unchanged => return Ok(self.unavailable(&blame.failure)),
-            After::Skip if has_event => return self.skip(known, &blame).await,
-            After::Retry { after_ms } => Some(after_ms),
-            After::Exhausted | After::Stop | After::Skip => None,
-        };
-        self.record(known, &blame, outcome.attempts, retry_after_ms, has_event)
-            .await
-    }
-
-    async fn record(
-        &mut self,
-        known: &Subscription,
-        blame: &Blame,
-        attempts: u32,
-        retry_after_ms: Option<u64>,
-        has_event: bool,
-    ) -> Result<Step, Error> {
-        let Ok(Next::Status(next)) = known.status.on(Input::Failed, known.run_mode) else {
-            return Ok(self.lost());
-        };
-        let failure = &blame.failure;
-        let error = NewLaneError {
-            class: failure.class,
-            message: failure.message.clone(),
-            position: has_event.then_some(blame.position),
-            event_type: has_event.then(|| blame.event_type.clone()),
-            module: known.module,
-            backtrace: failure.backtrace.clone(),
-            output: failure.output.clone(),
-            attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
-            retry_context: failure.retry_context.clone(),
-            // On the clock that tests move, the failure is as far ahead as the clock.
-            retry_after_ms: retry_after_ms
-                .and_then(|ms| i64::try_from(ms).ok())
-                .map(|ms| ms.saturating_add(self.shared.clock_ahead_ms.load(Ordering::Relaxed))),
-        };
-        if !self
-            .shared
-            .store
-            .record_failure(&self.key, known.status, next, &error)
-            .await?
-        {
-            return Ok(self.lost());
-        }
-        tracing::warn!(
-            subscription = known.id,
-            position = error.position,
-            class = error.class.as_str(),
-            attempts,
-            retry_after_ms,
-            "{} failed: {}",
-            known.id,
-            failure.message
-        );
-        self.shared.notify(Notice::Failed {
-            subscription: known.id.clone(),
-            class: failure.class,
-            message: failure.message.clone(),
-            position: error.position,
-            retry_after_ms,
-        });
-        self.forget();
-        self.position = None;
-        Ok(Step::Worked)
-    }
-
-    /// Records the event as skipped and moves the checkpoint past it, in one transaction.
-    async fn skip(&mut self, known: &Subscription, blame: &Blame) -> Result<Step, Error> {
-        let mut batch = match Batch::open(
-            &self.shared.store,
-            &self.key,
-            Grant::Handle,
-            Durability::of(known.kind),
-        )
-        .await?
-        {
-            Opening::Opened(batch) => batch,
-            Opening::Taken => return Ok(self.lost()),
-        };
-        let state = batch.state().clone();
-        if (state.status, state.module) != (known.status, known.module)
-            || state.position >= blame.position
-        {
-            batch.rollback().await?;
-            return Ok(self.lost());
-        }
-        batch
-            .record_skipped(blame.position, "guest", &blame.failure.message)
-            .await?;
-        if batch
-            .commit(blame.position, Change::Keep, self.shared.host)
-            .await?
-            != Outcome::Committed
-        {
-            return Ok(self.lost());
-        }
-        self.shared.notify(Notice::Skipped {
-            subscription: known.id.clone(),
-            position: blame.position,
-            reason: blame.failure.message.clone(),
-        });
-        self.stands_at(blame.position);
-        Ok(Step::Worked)
-    }
-
-    /// Nobody's fault: the same again in a moment, and no attempt is counted.
-    fn unavailable(&mut self, failure: &Failure) -> Step {
-        self.unavailable_in_a_row = self.unavailable_in_a_row.saturating_add(1);
-        let retry_ms = unavailable_delay_ms(self.unavailable_in_a_row);
-        tracing::debug!(
-            subscription = self.key.subscription,
-            retry_ms,
-            "the database is not available: {}",
-            failure.message
-        );
-        self.forget();
-        self.position = None;
-        Step::Wait { retry_ms }
-    }
-
     /// What this worker believed is not so any more.
-    fn lost(&mut self) -> Step {
+    pub(super) fn lost(&mut self) -> Step {
         self.forget();
         self.position = None;
         self.stop_search();
@@ -542,12 +333,12 @@ impl Lane {
     }
 
     /// Somebody else may have worked on the lane: what was found out about a culprit is not certain any more.
-    fn stop_search(&mut self) {
+    pub(super) fn stop_search(&mut self) {
         self.isolation = None;
         self.blamed = None;
     }
 
-    fn settled(&mut self, status: Status) {
+    pub(super) fn settled(&mut self, status: Status) {
         self.shared.notify(Notice::Status {
             subscription: self.key.subscription.clone(),
             status,
@@ -564,14 +355,5 @@ impl Lane {
         }
         self.forget();
         Ok(())
-    }
-
-    /// The operator's policy for this guest, else the guest's own wish, else the host's.
-    fn policy(&self, known: &Subscription) -> RetryPolicy {
-        let settings: Settings = serde_json::from_value(known.settings.clone()).unwrap_or_default();
-        settings.retry.map_or_else(
-            || known.descriptor.retry(self.shared.retry),
-            RetryPolicy::from,
-        )
     }
 }

@@ -1,10 +1,11 @@
 //! Floor 3: the engine. Follows the log and keeps every subscription where its status says it should be.
 //!
-//! Start with `batch.rs`, the path of a batch; `lane.rs` decides what a lane does next, `worker.rs` repeats it,
-//! `intake.rs` turns files into subscriptions.
+//! Start with `batch.rs`, the path of a batch; `lane.rs` decides what a lane does next, `judgement.rs` what follows
+//! from a failure, `worker.rs` repeats it all, `intake.rs` turns files into subscriptions.
 
 mod ahead;
 mod batch;
+mod call;
 mod carried;
 mod catalog;
 mod directory;
@@ -12,6 +13,7 @@ mod follower;
 pub mod horizon_task;
 mod host;
 mod intake;
+mod judgement;
 mod lane;
 mod notice;
 mod passing;
@@ -25,6 +27,6 @@ mod watch;
 mod worker;
 
 pub use directory::{MARKER, MAX_MODULES};
-pub use host::{Error, Host, Options, Watch};
-pub use notice::Notice;
+pub use host::{Error, Host, OnFailure, Options, Watch};
+pub use notice::{Notice, Thrown};
 pub use stepped::{CaughtUp, Manner, Outcome, StartAt, Stepped};

@@ -4,6 +4,29 @@ use std::time::Duration;
 
 use subscription::{ErrorClass, Status};
 
+/// The failure that ended a host which was told to end with the first.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{subscription} failed{}: {class}", place(*position, event_type.as_deref()))]
+pub struct Thrown {
+    pub subscription: String,
+    pub class: ErrorClass,
+    /// The chain of causes, outermost first.
+    pub message: String,
+    pub position: Option<i64>,
+    pub event_type: Option<String>,
+    pub backtrace: Option<String>,
+    /// What the guest wrote to its standard output and error.
+    pub output: Option<String>,
+}
+
+fn place(position: Option<i64>, event_type: Option<&str>) -> String {
+    match (position, event_type) {
+        (Some(position), Some(event_type)) => format!(" at event {position} ({event_type})"),
+        (Some(position), None) => format!(" at event {position}"),
+        (None, _) => String::new(),
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

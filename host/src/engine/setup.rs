@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use subscription::{ErrorClass, Input, Next, Status};
+use subscription::{Input, Next, Status};
 
 use super::batch::{self, FailedBatch};
 use super::shared::Shared;
@@ -50,17 +50,10 @@ pub(super) async fn run(
     if let Err(failure) = instance.setup().await {
         return failed(failure);
     }
-    let mut batch = instance.into_batch();
-    if let Err(error) = batch.flush().await {
-        return failed(Failure::new(
-            if error.retryable {
-                ErrorClass::Unavailable
-            } else {
-                ErrorClass::Sql
-            },
-            error.message,
-        ));
-    }
+    let batch = match instance.finish().await {
+        Ok(batch) => batch,
+        Err(failure) => return failed(failure),
+    };
     let Ok(Next::Status(next)) = state.status.on(input, known.run_mode) else {
         return Ok(Done::Stale);
     };
@@ -73,7 +66,7 @@ pub(super) async fn run(
         .await?
     {
         Outcome::Committed => Ok(Done::SetUp { status: next }),
-        Outcome::Refused(error) => failed(Failure::new(ErrorClass::Sql, error.message)),
+        Outcome::Refused(error) => failed(Failure::of_database("the commit failed", &error)),
         Outcome::Overtaken => Ok(Done::Stale),
     }
 }

@@ -1,15 +1,17 @@
 //! What the parts of one host share: handles that are cheap to clone, and nothing that needs a lock for long.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use subscription::{RetryPolicy, SwitchWhen};
+use subscription::{RetryPolicies, SwitchWhen};
 use tokio::sync::{Semaphore, broadcast, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::carried::KEPT_ROWS_KIB;
 use super::catalog::Catalog;
-use super::notice::Notice;
+use super::host::OnFailure;
+use super::notice::{Notice, Thrown};
 use super::passing::Passing;
 use super::tail::Tail;
 use crate::store::Store;
@@ -24,7 +26,7 @@ pub(super) struct Shared {
     pub store: Store,
     pub catalog: Catalog,
     pub host: Uuid,
-    pub retry: RetryPolicy,
+    pub retry: RetryPolicies,
     /// When versions go live whose guest and settings do not say.
     pub switch_when: SwitchWhen,
     /// Everything up to here is settled. None until the horizon has been seen once.
@@ -42,6 +44,10 @@ pub(super) struct Shared {
     pub has_company: AtomicBool,
     /// Tests move the clock of retries; nobody else does.
     pub clock_ahead_ms: AtomicI64,
+    on_failure: OnFailure,
+    /// The failure that ends this host, and the word that it has happened.
+    thrown: OnceLock<Thrown>,
+    thrown_at_all: CancellationToken,
     notices: broadcast::Sender<Notice>,
 }
 
@@ -50,7 +56,8 @@ impl Shared {
         store: Store,
         catalog: Catalog,
         host: Uuid,
-        retry: RetryPolicy,
+        retry: RetryPolicies,
+        on_failure: OnFailure,
         switch_when: SwitchWhen,
         horizon: watch::Receiver<Option<i64>>,
     ) -> Arc<Shared> {
@@ -68,6 +75,9 @@ impl Shared {
             passing: Passing::default(),
             has_company: AtomicBool::new(false),
             clock_ahead_ms: AtomicI64::new(0),
+            on_failure,
+            thrown: OnceLock::new(),
+            thrown_at_all: CancellationToken::new(),
             notices: broadcast::channel(NOTICES).0,
         })
     }
@@ -79,6 +89,24 @@ impl Shared {
 
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
+    }
+
+    /// A failure was recorded: the end of a host that is to end with the first.
+    pub fn throw(&self, thrown: impl FnOnce() -> Thrown) {
+        if self.on_failure == OnFailure::Throw {
+            self.thrown.get_or_init(thrown);
+            self.thrown_at_all.cancel();
+        }
+    }
+
+    /// The failure that ends this host, if there was one.
+    pub fn thrown(&self) -> Option<&Thrown> {
+        self.thrown.get()
+    }
+
+    /// Resolves when there was one.
+    pub async fn until_thrown(&self) {
+        self.thrown_at_all.cancelled().await;
     }
 
     /// Wakes everybody who waits for a change.

@@ -94,6 +94,7 @@ impl Host {
                 let left = lanes.entry(row.key.clone()).or_insert(limit);
                 let mut lane = Lane::new(Arc::clone(&self.shared), row.key).at_most(*left);
                 worked |= step_until_idle(&mut lane).await?;
+                self.check_thrown()?;
                 *left = lane.left();
                 events += lane.handled();
             }
@@ -209,7 +210,9 @@ async fn set_up_one(
         let now = shared.store.subscription(&id).await?;
         match now {
             Some(row) if row.status == Status::New => match lane.set_up(&row, input).await? {
-                Step::Taken { retry_ms } | Step::Wait { retry_ms } => pause(retry_ms).await,
+                Step::Taken { retry_ms } | Step::Again { retry_ms } | Step::Wait { retry_ms } => {
+                    pause(retry_ms).await;
+                }
                 Step::Worked | Step::Idle | Step::Gone => {}
             },
             other => return ended(shared, &id, before, other, 0).await,
@@ -238,7 +241,9 @@ async fn boot_one(
             return ended(shared, &id, before, now, lane.handled()).await;
         }
         match lane.step().await? {
-            Step::Taken { retry_ms } | Step::Wait { retry_ms } => pause(retry_ms).await,
+            Step::Taken { retry_ms } | Step::Again { retry_ms } | Step::Wait { retry_ms } => {
+                pause(retry_ms).await;
+            }
             Step::Idle => {
                 return Ok(Stepped {
                     id,
@@ -308,7 +313,7 @@ async fn step_until_idle(lane: &mut Lane) -> Result<bool, Error> {
             // An error whose retry is not due stays for the next run.
             Step::Wait { .. } => return Ok(worked),
             // The other host does the work; what it leaves is done here.
-            Step::Taken { retry_ms } => pause(retry_ms).await,
+            Step::Taken { retry_ms } | Step::Again { retry_ms } => pause(retry_ms).await,
         }
     }
 }

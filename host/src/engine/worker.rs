@@ -108,7 +108,9 @@ impl Worker {
             Step::Gone => return None,
             Step::Worked => self.share(),
             Step::Idle => Pause::UntilHint,
-            Step::Taken { retry_ms } => Pause::Sleep(Duration::from_millis(retry_ms)),
+            Step::Taken { retry_ms } | Step::Again { retry_ms } => {
+                Pause::Sleep(Duration::from_millis(retry_ms))
+            }
             Step::Wait { retry_ms } => Pause::SleepOrChange(Duration::from_millis(retry_ms)),
         })
     }

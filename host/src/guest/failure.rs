@@ -4,6 +4,7 @@ use subscription::{ErrorClass, Verdict};
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::state::State;
+use crate::store::GuestError;
 
 /// Lines of a guest's output that are part of the message when it panics.
 const LAST_WORDS_LINES: usize = 3;
@@ -23,6 +24,9 @@ pub struct Failure {
     pub output: Option<String>,
     /// What the guest wants to find again at the next attempt.
     pub retry_context: Option<String>,
+    /// Unavailable because the database resolved a conflict with somebody else against this batch. That passes, unless it
+    /// happens every time.
+    pub is_conflict: bool,
 }
 
 impl Failure {
@@ -35,6 +39,24 @@ impl Failure {
             backtrace: None,
             output: None,
             retry_context: None,
+            is_conflict: false,
+        })
+    }
+
+    /// What the database refused, and in the course of what.
+    pub fn of_database(what: &str, error: &GuestError) -> Box<Failure> {
+        let class = if error.retryable {
+            ErrorClass::Unavailable
+        } else {
+            ErrorClass::Sql
+        };
+        let code = error
+            .sqlstate
+            .as_ref()
+            .map_or_else(String::new, |sqlstate| format!(" (SQLSTATE {sqlstate})"));
+        Box::new(Failure {
+            is_conflict: error.is_conflict(),
+            ..*Failure::new(class, format!("{what}: {}{code}", error.message))
         })
     }
 }
@@ -51,7 +73,7 @@ impl DeadlineExceeded {
     /// Where an operator sets the limit, if he can.
     fn option(&self) -> &'static str {
         match self.call {
-            "instantiation" | "handle" => {
+            "instantiation" | "handle" | "on-failure" => {
                 " (handle-timeout-ms under [limits] in the file beside the module)"
             }
             "setup" | "teardown" => {
@@ -100,11 +122,16 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
     }
 }
 
-/// What a panic says, on one line: where it happened is on the first line of its text, why on the next.
+/// What a panic says, on one line: where it happened is on the first line of its text, why on the next. Whatever the
+/// guest wrote before is not part of it.
 fn last_words(output: &str) -> String {
-    let advice = |line: &&str| line.starts_with("note: ");
-    let lines = output.lines().take_while(|line| !advice(line));
-    lines.take(LAST_WORDS_LINES).collect::<Vec<_>>().join(" ")
+    let lines: Vec<&str> = output.lines().collect();
+    let panicked = lines.iter().rposition(|line| line.contains("panicked at "));
+    let from = panicked.unwrap_or(lines.len().saturating_sub(LAST_WORDS_LINES));
+    let advice = |line: &&&str| line.starts_with("note: ");
+    let words = lines[from..].iter().take_while(|line| !advice(line));
+    let words = words.take(LAST_WORDS_LINES).copied().collect::<Vec<_>>();
+    words.join(" ").trim().to_owned()
 }
 
 /// One line a frame, with the names of functions and nothing of this machine.
@@ -121,4 +148,19 @@ fn readable(backtrace: &WasmBacktrace) -> String {
 
 fn wasmtime_name(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_words;
+
+    #[test]
+    fn a_panic_is_told_without_what_was_written_before_it() {
+        let output = "one\ntwo\nthree\nfour\n\nthread '<unnamed>' panicked at src/lib.rs:5:9:\nfell at position 6\nnote: run with RUST_BACKTRACE=1";
+        assert_eq!(
+            last_words(output),
+            "thread '<unnamed>' panicked at src/lib.rs:5:9: fell at position 6"
+        );
+        assert_eq!(last_words("one\ntwo\nthree\nfour"), "two three four");
+    }
 }

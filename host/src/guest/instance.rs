@@ -1,9 +1,10 @@
 //! A fresh instance of a guest for one batch: calls with a deadline, and what becomes of the batch when one fails.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use subscription::{ErrorClass, Kind, Verdict};
-use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, TypedFunc};
+use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, Lower, TypedFunc};
 use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::projectionist::guest::types as guest;
@@ -19,12 +20,14 @@ use crate::store::{Batch, GuestError, RecordedEvent};
 /// database does not see epochs.
 const GRACE: Duration = Duration::from_millis(250);
 
+const STATEMENT_FAILED: &str = "a statement failed";
+
 /// An instance with its open batch. Dropping it rolls the batch back.
 pub struct Instance {
-    store: Store<State>,
+    pub(super) store: Store<State>,
     raw: RawInstance,
     bindings: ProcessorCore,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 impl Instance {
@@ -35,14 +38,26 @@ impl Instance {
         limits: Limits,
         batch: Box<Batch>,
     ) -> Result<Instance, Box<Failure>> {
+        Instance::with(module, context, limits, Some(batch)).await
+    }
+
+    /// The same, with or without a batch.
+    pub(super) async fn with(
+        module: &Module,
+        context: CallContext,
+        limits: Limits,
+        batch: Option<Box<Batch>>,
+    ) -> Result<Instance, Box<Failure>> {
         let mut store = Store::new(
             module.instance().engine(),
-            State::new(Some(context), Some(batch), &limits),
+            State::new(Some(context), batch, &limits),
         );
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(MAX_HOST_CALL_BYTES);
-        arm(&mut store, "instantiation", limits.handle_timeout_ms);
-        let raw = match module.instance().instantiate_async(&mut store).await {
+        let timeout_ms = limits.handle_timeout_ms;
+        arm(&mut store, "instantiation", timeout_ms);
+        let instantiated = module.instance().instantiate_async(&mut store);
+        let raw = match within("instantiation", timeout_ms, instantiated).await {
             Ok(raw) => raw,
             Err(error) => return Err(from_trap(&error, store.data())),
         };
@@ -83,16 +98,7 @@ impl Instance {
         arm(&mut self.store, "handle", timeout_ms);
         let handler = self.bindings.projectionist_guest_handler();
         let call = handler.call_handle(&mut self.store, &events);
-        let answer =
-            match tokio::time::timeout(Duration::from_millis(timeout_ms) + GRACE, call).await {
-                Ok(answer) => answer,
-                Err(_) => Err(DeadlineExceeded {
-                    call: "handle",
-                    limit_ms: timeout_ms,
-                }
-                .into()),
-            };
-        match answer {
+        match within("handle", timeout_ms, call).await {
             Err(error) => Err(self.trapped(&error)),
             Ok(answer) => self.judge(answer),
         }
@@ -108,6 +114,22 @@ impl Instance {
         self.lifecycle("teardown").await
     }
 
+    /// What the guest wants to find again at the next attempt.
+    pub fn retry_context(&self) -> Option<String> {
+        self.store.data().new_retry_context.clone()
+    }
+
+    /// Writes what is buffered, and gives the batch back, to be committed.
+    pub async fn finish(mut self) -> Result<Box<Batch>, Box<Failure>> {
+        if let Some(batch) = self.store.data_mut().batch.as_deref_mut()
+            && let Err(error) = batch.flush().await
+        {
+            let failure = Failure::of_database("what the guest wrote was refused", &error);
+            return Err(self.with_words(failure));
+        }
+        Ok(self.into_batch())
+    }
+
     /// The batch, to be committed.
     pub fn into_batch(self) -> Box<Batch> {
         self.store
@@ -117,22 +139,13 @@ impl Instance {
     }
 
     async fn lifecycle(&mut self, name: &'static str) -> Result<(), Box<Failure>> {
-        let Some(function) = self.optional::<(Result<(), String>,)>(LIFECYCLE, name) else {
+        let Some(function) = self.optional::<(), (Result<(), String>,)>(LIFECYCLE, name) else {
             return Ok(());
         };
         let timeout_ms = self.limits.setup_timeout_ms;
         arm(&mut self.store, name, timeout_ms);
         let call = function.call_async(&mut self.store, ());
-        let answer =
-            match tokio::time::timeout(Duration::from_millis(timeout_ms) + GRACE, call).await {
-                Ok(answer) => answer,
-                Err(_) => Err(DeadlineExceeded {
-                    call: name,
-                    limit_ms: timeout_ms,
-                }
-                .into()),
-            };
-        match answer {
+        match within(name, timeout_ms, call).await {
             Err(error) => Err(self.trapped(&error)),
             Ok((Err(message),)) => Err(self.said(ErrorClass::GuestFailed, message)),
             Ok((Ok(()),)) => self.check_transaction(),
@@ -140,8 +153,13 @@ impl Instance {
     }
 
     /// An export that a guest need not have.
-    fn optional<R>(&mut self, interface: &str, function: &str) -> Option<TypedFunc<(), R>>
+    pub(super) fn optional<P, R>(
+        &mut self,
+        interface: &str,
+        function: &str,
+    ) -> Option<TypedFunc<P, R>>
     where
+        P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
     {
         let interface = self
@@ -163,7 +181,7 @@ impl Instance {
             .and_then(|batch| batch.aborted())
         {
             None => Ok(()),
-            Some(error) => Err(self.said(class_of(error), database_message(error))),
+            Some(error) => Err(self.database_failed(error)),
         }
     }
 
@@ -184,18 +202,12 @@ impl Instance {
             .as_ref()
             .and_then(|batch| batch.aborted())
         {
-            Some(error) => class_of(error),
+            Some(error) => Failure::of_database(STATEMENT_FAILED, error).class,
             None => ErrorClass::GuestFailed,
         };
         Err(Box::new(Failure {
             handled: Some(failure.handled),
-            verdict: Some(match failure.verdict {
-                guest::Verdict::Retry(after_ms) => Verdict::Retry {
-                    after_ms: after_ms.into(),
-                },
-                guest::Verdict::Skip => Verdict::Skip,
-                guest::Verdict::Stop => Verdict::Stop,
-            }),
+            verdict: Some(verdict_from_guest(failure.verdict)),
             ..*self.said(class, format!("{}{details}", failure.message))
         }))
     }
@@ -209,9 +221,7 @@ impl Instance {
             .as_ref()
             .and_then(|batch| batch.aborted())
         {
-            Some(error) if error.retryable => {
-                Err(self.said(ErrorClass::Unavailable, database_message(error)))
-            }
+            Some(error) if error.retryable => Err(self.database_failed(error)),
             _ => Ok(()),
         }
     }
@@ -223,16 +233,45 @@ impl Instance {
     }
 
     fn said(&self, class: ErrorClass, message: String) -> Box<Failure> {
+        self.with_words(Failure::new(class, message))
+    }
+
+    fn database_failed(&self, error: &GuestError) -> Box<Failure> {
+        self.with_words(Failure::of_database(STATEMENT_FAILED, error))
+    }
+
+    /// A failure with what the guest wrote and what it wants to find again.
+    fn with_words(&self, mut failure: Box<Failure>) -> Box<Failure> {
         let state = self.store.data();
-        Box::new(Failure {
-            output: state.output_text(),
-            retry_context: state.new_retry_context.clone(),
-            ..*Failure::new(class, message)
-        })
+        failure.output = state.output_text();
+        failure.retry_context.clone_from(&state.new_retry_context);
+        failure
     }
 }
 
-fn arm(store: &mut Store<State>, call: &'static str, limit_ms: u64) {
+pub(super) fn verdict_from_guest(verdict: guest::Verdict) -> Verdict {
+    match verdict {
+        guest::Verdict::Retry(after_ms) => Verdict::Retry {
+            after_ms: after_ms.into(),
+        },
+        guest::Verdict::Skip => Verdict::Skip,
+        guest::Verdict::Stop => Verdict::Stop,
+    }
+}
+
+/// The outer bound of a call: epochs do not end a call of the host that waits.
+pub(super) async fn within<T>(
+    call: &'static str,
+    limit_ms: u64,
+    work: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    match tokio::time::timeout(Duration::from_millis(limit_ms) + GRACE, work).await {
+        Ok(answer) => answer,
+        Err(_) => Err(DeadlineExceeded { call, limit_ms }.into()),
+    }
+}
+
+pub(super) fn arm(store: &mut Store<State>, call: &'static str, limit_ms: u64) {
     store.data_mut().deadline = Instant::now() + Duration::from_millis(limit_ms);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |context| {
@@ -241,22 +280,4 @@ fn arm(store: &mut Store<State>, call: &'static str, limit_ms: u64) {
         }
         Ok(UpdateDeadline::Yield(1))
     });
-}
-
-fn class_of(error: &GuestError) -> ErrorClass {
-    if error.retryable {
-        ErrorClass::Unavailable
-    } else {
-        ErrorClass::Sql
-    }
-}
-
-fn database_message(error: &GuestError) -> String {
-    match &error.sqlstate {
-        Some(sqlstate) => format!(
-            "a statement failed: {} (SQLSTATE {sqlstate})",
-            error.message
-        ),
-        None => format!("a statement failed: {}", error.message),
-    }
 }

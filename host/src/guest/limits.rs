@@ -17,7 +17,7 @@ pub const COMPILE_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Time for `describe`, instantiation included.
 pub const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a guest writes to its standard error and output is kept up to so many bytes a batch.
+/// What a guest writes to its standard error and output in a batch is kept up to so many bytes: of its beginning and its end.
 pub const MAX_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// Log lines of a guest that are passed on in one batch.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use subscription::{RETRY_ATTEMPTS_MAX, RETRY_FACTOR_MAX, RetryPolicy, SwitchWhen};
+use subscription::{BadRetry, RetryChange, SwitchWhen};
 
 use super::check::Refusal;
 use super::limits::Limits;
@@ -19,7 +19,8 @@ pub struct Settings {
     /// Handed to the guest through the config import. Part of a projector's identity.
     pub settings: BTreeMap<String, String>,
     pub limits: Limits,
-    pub retry: Option<Retry>,
+    /// In place of what goes for its group and for the host.
+    pub retry: Option<RetryChange>,
     pub versions: Versions,
 }
 
@@ -30,49 +31,6 @@ pub struct Versions {
     /// When it goes live: `ready` or `activated`. In place of the host's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switch: Option<SwitchWhen>,
-}
-
-/// The retry policy of one guest, in place of the host's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Retry {
-    /// Delay before the first retry, in milliseconds.
-    pub base_ms: u64,
-    /// What each later delay is multiplied with.
-    pub factor: u32,
-    /// Retries after the first failure; 0 gives up at once.
-    pub attempts: u32,
-}
-
-impl Default for Retry {
-    fn default() -> Retry {
-        let RetryPolicy {
-            base_ms,
-            factor,
-            attempts,
-        } = RetryPolicy::default();
-        Retry {
-            base_ms,
-            factor,
-            attempts,
-        }
-    }
-}
-
-impl From<Retry> for RetryPolicy {
-    fn from(
-        Retry {
-            base_ms,
-            factor,
-            attempts,
-        }: Retry,
-    ) -> RetryPolicy {
-        RetryPolicy {
-            base_ms,
-            factor,
-            attempts,
-        }
-    }
 }
 
 impl Settings {
@@ -100,20 +58,24 @@ impl Settings {
                 }
             }
         }
+        // `retry = "none"` is the short form, as on the command line.
+        if let Some(toml::Value::String(text)) = table.get("retry") {
+            let change: RetryChange = text
+                .parse()
+                .map_err(|error: BadRetry| bad(error.to_string()))?;
+            let table_of = toml::Value::try_from(change).expect("numbers by name");
+            table.insert("retry".to_owned(), table_of);
+        }
         let settings: Settings = table.try_into().map_err(|error: toml::de::Error| {
             bad(format!(
                 "{}; it may have [settings] (text for the guest), [limits], [retry] and [versions]",
                 error.message()
             ))
         })?;
-        if let Some(retry) = settings.retry
-            && (retry.attempts > RETRY_ATTEMPTS_MAX
-                || retry.factor > RETRY_FACTOR_MAX
-                || retry.factor == 0)
-        {
-            return Err(bad(format!(
-                "under [retry], attempts is at most {RETRY_ATTEMPTS_MAX} and factor from 1 to {RETRY_FACTOR_MAX}"
-            )));
+        if let Some(retry) = settings.retry {
+            retry
+                .check()
+                .map_err(|error| bad(format!("under [retry], {error}")))?;
         }
         let Limits {
             handle_timeout_ms,
@@ -154,11 +116,19 @@ mod tests {
         );
         assert_eq!(
             settings.retry,
-            Some(Retry {
-                attempts: 1,
-                ..Retry::default()
+            Some(RetryChange {
+                attempts: Some(1),
+                ..RetryChange::default()
             })
         );
+    }
+
+    #[test]
+    fn a_retry_policy_is_a_table_or_one_line() {
+        let table = "[retry]\nbase-ms = 250\njitter-percent = 10\n";
+        let retry = |text| Settings::parse("a.toml", text).expect("good").retry;
+        assert_eq!(retry(table), retry("retry = \"base=250ms,jitter=10%\"\n"));
+        assert_eq!(retry("retry = \"none\"\n"), Some(RetryChange::NONE));
     }
 
     #[test]
@@ -167,6 +137,7 @@ mod tests {
             "rate = 1",
             "[limits]\nmemory = 1",
             "[retry]\nfactor = 0",
+            "retry = \"often\"",
             "[limits]\nhandle-timeout-ms = 50001",
             "[settings]\na = [1]",
             "[settings",

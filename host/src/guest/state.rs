@@ -106,9 +106,11 @@ impl State {
     /// The batch, for the imports that write. There is none in `describe`, where those imports trap before they get here.
     pub fn batch(&mut self) -> wasmtime::Result<&mut Batch> {
         self.count_host_call()?;
-        self.batch
-            .as_deref_mut()
-            .ok_or_else(|| wasmtime::Error::msg("no batch is open"))
+        self.batch.as_deref_mut().ok_or_else(|| {
+            wasmtime::Error::msg(
+                "no batch is open: `on-failure` can neither read nor write tables, nor append events; it decides by the event, the error and the retry context",
+            )
+        })
     }
 }
 

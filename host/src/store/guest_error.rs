@@ -1,5 +1,7 @@
 //! What a guest is told when a statement or a row operation of its own fails. A guest's failure is data.
 
+use sqlx::error::DatabaseError;
+
 /// An error for the guest. `kind` is an open set, named in the guest interface.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -21,11 +23,10 @@ impl GuestError {
         }
     }
 
-    /// An error of a statement of the guest's own making. A guest can end its session as often as it likes, so a connection that is
-    /// lost meanwhile is told apart from others.
+    /// An error of a statement of the guest's own making. A guest can end its session as often as it likes, so a connection
+    /// that is lost meanwhile is the statement's failure and not free of charge.
     pub(super) fn of_the_guest(self) -> GuestError {
-        let is_lost = self.retryable && matches!(self.sqlstate.as_deref(), None | Some("57P01"));
-        if !is_lost {
+        if !self.retryable || self.is_conflict() {
             return self;
         }
         GuestError {
@@ -34,7 +35,10 @@ impl GuestError {
                 "the connection was lost while the statement ran: {}",
                 self.message
             ),
-            ..self
+            sqlstate: self
+                .sqlstate
+                .or_else(|| Some(CONNECTION_FAILURE.to_owned())),
+            retryable: false,
         }
     }
 
@@ -54,6 +58,12 @@ impl GuestError {
 /// connections, and the server's own shutdown codes.
 const RETRYABLE_SQLSTATES: [&str; 6] = ["40001", "40P01", "53300", "57P01", "57P02", "57P03"];
 
+/// Serialization failure and deadlock.
+const CONFLICTS: [&str; 2] = ["40001", "40P01"];
+
+/// The SQLSTATE of a lost connection, which the server could not send any more.
+const CONNECTION_FAILURE: &str = "08006";
+
 impl GuestError {
     /// Whether an error passes by itself: the connection was lost, or the server asks for another go.
     pub(super) fn is_passing(error: &sqlx::Error) -> bool {
@@ -72,18 +82,20 @@ impl GuestError {
     }
 }
 
-impl From<sqlx::Error> for GuestError {
-    fn from(error: sqlx::Error) -> GuestError {
-        let retryable = GuestError::is_passing(&error);
-        let Some(database) = error.as_database_error() else {
-            return GuestError {
-                kind: if retryable { "unavailable" } else { "database" },
-                message: error.to_string(),
-                sqlstate: None,
-                retryable,
-            };
-        };
+impl GuestError {
+    /// The database resolved a conflict with somebody else against this batch.
+    pub fn is_conflict(&self) -> bool {
+        self.sqlstate
+            .as_deref()
+            .is_some_and(|sqlstate| CONFLICTS.contains(&sqlstate))
+    }
+
+    /// What the server answered to a statement.
+    pub(super) fn of_answer(database: &dyn DatabaseError) -> GuestError {
         let sqlstate = database.code().map(|code| code.into_owned());
+        let retryable = sqlstate
+            .as_deref()
+            .is_some_and(|code| RETRYABLE_SQLSTATES.contains(&code));
         let kind = match sqlstate.as_deref() {
             _ if retryable => "unavailable",
             Some("42501") => "denied",
@@ -101,6 +113,21 @@ impl From<sqlx::Error> for GuestError {
             kind,
             message,
             sqlstate,
+            retryable,
+        }
+    }
+}
+
+impl From<sqlx::Error> for GuestError {
+    fn from(error: sqlx::Error) -> GuestError {
+        if let Some(database) = error.as_database_error() {
+            return GuestError::of_answer(database);
+        }
+        let retryable = GuestError::is_passing(&error);
+        GuestError {
+            kind: if retryable { "unavailable" } else { "database" },
+            message: error.to_string(),
+            sqlstate: None,
             retryable,
         }
     }

@@ -8,6 +8,15 @@ use time::OffsetDateTime;
 use super::subscriptions::{change_status, notify_control, read_digest};
 use super::{Digest, Error, Store};
 
+/// Longest message of an error that is kept, in bytes.
+pub const MAX_ERROR_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// Longest backtrace of an error that is kept, in bytes.
+pub const MAX_BACKTRACE_BYTES: usize = 64 * 1024;
+
+/// Longest output of a guest that is kept with an error, in bytes.
+pub const MAX_ERROR_OUTPUT_BYTES: usize = 64 * 1024;
+
 /// The name of a lane: a subscription and a number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LaneKey {
@@ -104,12 +113,12 @@ impl Store {
             .bind(&key.subscription)
             .bind(key.lane)
             .bind(error.class.as_str())
-            .bind(printable(&error.message))
+            .bind(bounded(&error.message, MAX_ERROR_MESSAGE_BYTES))
             .bind(error.position)
             .bind(&error.event_type)
             .bind(error.module.as_slice())
-            .bind(error.backtrace.as_deref().map(printable))
-            .bind(error.output.as_deref().map(printable))
+            .bind(cut(error.backtrace.as_deref(), MAX_BACKTRACE_BYTES))
+            .bind(cut(error.output.as_deref(), MAX_ERROR_OUTPUT_BYTES))
             .bind(error.attempts)
             .bind(error.retry_context.as_deref().map(printable))
             .bind(error.retry_after_ms)
@@ -119,6 +128,24 @@ impl Store {
         transaction.commit().await?;
         Ok(true)
     }
+}
+
+fn cut(text: Option<&str>, max_bytes: usize) -> Option<String> {
+    text.map(|text| bounded(text, max_bytes))
+}
+
+/// Text as it is stored: what is longer than its limit loses its middle, since causes stand at the end.
+pub(super) fn bounded(text: &str, max_bytes: usize) -> String {
+    if text.len() <= max_bytes {
+        return printable(text);
+    }
+    let (head, tail) = (
+        text.floor_char_boundary(max_bytes / 2),
+        text.ceil_char_boundary(text.len() - max_bytes / 2),
+    );
+    let left_out = tail - head;
+    let (head, tail) = (printable(&text[..head]), printable(&text[tail..]));
+    format!("{head}\n… {left_out} bytes are left out …\n{tail}")
 }
 
 /// PostgreSQL's text has no NUL; a guest's message may.
@@ -154,4 +181,22 @@ fn read_lane(row: &PgRow) -> Result<Lane, Error> {
         moved_at: row.try_get("moved_at")?,
         error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bounded;
+
+    #[test]
+    fn a_text_that_is_too_long_keeps_its_beginning_and_its_end() {
+        assert_eq!(bounded("short", 5), "short");
+        assert_eq!(bounded("a\0b", 5), "a\u{FFFD}b");
+        let long = format!("begin{}end", "é".repeat(500));
+        let kept = bounded(&long, 100);
+        assert!(
+            kept.starts_with("beginé") && kept.ends_with("éend"),
+            "{kept}"
+        );
+        assert!(kept.contains("\n… 908 bytes are left out …\n"), "{kept}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorClass, Input, RetryPolicy, Verdict};
+use crate::{ErrorClass, Input, RetryPolicy, SERIALIZATION_FAILURES_MAX, Verdict};
 
 /// Delay before the second attempt at something unavailable, in milliseconds; the first comes at once.
 const UNAVAILABLE_BASE_MS: u64 = 50;
@@ -72,6 +72,16 @@ impl Outcome {
     }
 }
 
+/// The class of a serialization failure or deadlock that is the so-manieth in a row (from 1). A guest that meets one every
+/// time has itself to blame.
+pub fn conflict_class(in_a_row: u32) -> ErrorClass {
+    if in_a_row < SERIALIZATION_FAILURES_MAX {
+        ErrorClass::Unavailable
+    } else {
+        ErrorClass::Sql
+    }
+}
+
 /// Milliseconds to wait after so many `unavailable` failures in a row (from 1): at once, then with backoff.
 pub fn unavailable_delay_ms(in_a_row: u32) -> u64 {
     let Some(doublings) = in_a_row.checked_sub(2) else {
@@ -84,7 +94,7 @@ pub fn unavailable_delay_ms(in_a_row: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{After, Outcome, failed, unavailable_delay_ms};
+    use super::{After, Outcome, conflict_class, failed, unavailable_delay_ms};
     use crate::{ErrorClass as C, Input, RetryPolicy, Verdict as V};
 
     #[test]
@@ -147,6 +157,13 @@ mod tests {
         for (after, input) in cases {
             assert_eq!(Outcome { attempts: 0, after }.input(), input, "{after:?}");
         }
+    }
+
+    #[test]
+    fn the_tenth_conflict_in_a_row_is_the_guests_own() {
+        let classes: Vec<_> = (1..=11).map(conflict_class).collect();
+        assert_eq!(classes[..9], [C::Unavailable; 9]);
+        assert_eq!(classes[9..], [C::Sql; 2]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Serialization failures and deadlocks in a row that pass as `unavailable`; the next one is `sql`.
+/// Serialization failures and deadlocks in a row; the last of them is `sql`.
 pub const SERIALIZATION_FAILURES_MAX: u32 = 10;
 
 /// The class of an error.

@@ -17,6 +17,7 @@ mod presence;
 mod quote;
 mod register;
 mod retry;
+mod retry_change;
 mod start;
 mod status;
 
@@ -25,7 +26,7 @@ pub use descriptor::{
     BadDescriptor, CLAUSES_MAX, Consistency, Descriptor, GROUP_BYTES_MAX, Kind, LANES_MAX,
     PARTITION_BYTES_MAX, PATTERNS_MAX, RunMode,
 };
-pub use failed::{After, Outcome, failed, unavailable_delay_ms};
+pub use failed::{After, Outcome, conflict_class, failed, unavailable_delay_ms};
 pub use failure::{ErrorClass, SERIALIZATION_FAILURES_MAX, Verdict};
 pub use filter::{BadPattern, Clause, Filter, PATTERN_BYTES_MAX, Pattern};
 pub use id::{BadId, ID_BYTES_MAX, IdFault, Line, SubscriberId, VERSION_MAX};
@@ -38,7 +39,10 @@ pub use pace::{
 };
 pub use presence::{Chosen, File, Look, choose, has_successor, missing};
 pub use register::{LineVersion, Refused, Registration, Stored, register};
-pub use retry::{RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RetryPolicy};
+pub use retry::{
+    RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RETRY_JITTER_PERCENT_MAX, RetryPolicy,
+};
+pub use retry_change::{BadRetry, RetryChange, RetryPolicies};
 pub use start::{Start, start};
 pub use status::{Duty, Illegal, Input, Next, Resume, Status};
 

@@ -17,9 +17,11 @@ const RETRY_BASE_MS: &str = "retry-base-ms";
 const RETRY_FACTOR: &str = "retry-factor";
 const REBUILD_STATE: &str = "rebuild-state";
 const SWITCH: &str = "switch";
+/// The shape of the guest's tables, in words of the SDK's own: `account(id text key, balance bigint)`.
+pub(crate) const TABLES: &str = "tables";
 
 /// The keys that the host knows. Others are reported and have no effect: a newer guest may run on an older host.
-pub const KNOWN_OPTIONS: [&str; 7] = [
+pub const KNOWN_OPTIONS: [&str; 8] = [
     RETRY_ATTEMPTS,
     RETRY_BASE_MS,
     RETRY_FACTOR,
@@ -27,6 +29,7 @@ pub const KNOWN_OPTIONS: [&str; 7] = [
     "memory-mib",
     REBUILD_STATE,
     SWITCH,
+    TABLES,
 ];
 
 /// An option that cannot be understood.
@@ -104,6 +107,7 @@ pub(crate) fn retry_policy(
         base_ms: base_ms.unwrap_or(host.base_ms),
         factor: factor.map_or(host.factor, narrow),
         attempts: attempts.map_or(host.attempts, narrow),
+        jitter_percent: host.jitter_percent,
     })
 }
 

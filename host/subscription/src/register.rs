@@ -8,8 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::option::TABLES;
 use crate::quote::cut;
-use crate::{Descriptor, Digest, Filter, Kind, RunMode, Status, SubscriberId};
+use crate::{Descriptor, Digest, Filter, Kind, Resume, RunMode, Status, SubscriberId};
 
 /// What the host has stored about a subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +126,16 @@ fn check_same(stored: &Stored, found: &Descriptor) -> Result<(), Reason> {
             found: found.filter.clone(),
         });
     }
+    // A guest that does not say which tables it has makes them by itself, and is trusted with them.
+    if let (Some(stored_tables), Some(found_tables)) = (known.option(TABLES), found.option(TABLES))
+        && stored_tables != found_tables
+        && has_tables(stored.status)
+    {
+        return Err(Reason::Tables {
+            stored: stored_tables.to_owned(),
+            found: found_tables.to_owned(),
+        });
+    }
     let lanes = |guest: &Descriptor| (guest.partition_by.clone(), guest.lanes);
     if lanes(known) != lanes(found) && stored.status != Status::New {
         return Err(Reason::Lanes {
@@ -133,6 +144,11 @@ fn check_same(stored: &Stored, found: &Descriptor) -> Result<(), Reason> {
         });
     }
     Ok(())
+}
+
+/// Whether setup has been through.
+fn has_tables(status: Status) -> bool {
+    status != Status::New && status.resume() != Some(Resume::New)
 }
 
 /// The next free id of the line.
@@ -164,6 +180,10 @@ enum Reason {
     Filter {
         stored: Filter,
         found: Filter,
+    },
+    Tables {
+        stored: String,
+        found: String,
     },
     Lanes {
         stored: (String, u32),
@@ -204,6 +224,13 @@ impl fmt::Display for Refused {
                  the id, to `{bump}`, and that is built beside this one",
                 cut(&stored.to_string()),
                 cut(&found.to_string())
+            ),
+            Reason::Tables { stored, found } => write!(
+                formatter,
+                "`{id}` has the tables {}, and this module wants {}; they were made when it was set up and are not changed: \
+                 bump the id, to `{bump}`, and that is built beside this one",
+                cut(stored),
+                cut(found)
             ),
             Reason::Lanes { stored, found } => write!(
                 formatter,

@@ -104,6 +104,30 @@ fn says_what_the_builder_was_told() {
     );
 }
 
+#[derive(Table, Default)]
+#[table(name = "account")]
+#[expect(dead_code, reason = "only its shape counts")]
+struct Account {
+    #[key]
+    id: String,
+    owner: Option<String>,
+    #[index]
+    balance: i64,
+}
+
+#[test]
+fn says_which_tables_it_has() {
+    let descriptor = Projector::new("accounts_1")
+        .table::<Account>()
+        .on("A", || ())
+        .describe();
+    let shape = "account(id text key, owner text?, balance bigint index)";
+    assert_eq!(
+        descriptor.options,
+        [("tables".to_owned(), shape.to_owned())]
+    );
+}
+
 #[test]
 #[should_panic(expected = "accounts_1 handles nothing")]
 fn refuses_to_handle_nothing() {

@@ -1,7 +1,6 @@
 //! What a failing handler makes of a chunk.
 
 use crate::event;
-use projectionist_sdk::bindings::projectionist::guest::types::Verdict;
 use projectionist_sdk::prelude::*;
 
 /// Fails at position 3 with `failure`.
@@ -110,4 +109,44 @@ fn the_end_of_a_longer_chunk_traps_so_that_the_host_looks_for_the_event() {
     projector
         .handle(chunk())
         .expect_err("it does not come so far");
+}
+
+/// What `projector` says about an event that broke it, at the second attempt.
+fn verdict_of(projector: Projector) -> Verdict {
+    let event = event(3, "Deposited", r#"{"amount": 5}"#);
+    projector.recover(event, "the guest trapped: unreachable".to_owned(), 2)
+}
+
+#[test]
+fn without_a_word_on_breakdowns_the_policy_decides() {
+    let projector = Projector::new("accounts_1").on_any(|| ());
+    assert_eq!(verdict_of(projector), Verdict::Retry(0));
+}
+
+#[test]
+fn what_becomes_of_a_breakdown_is_decided_by_event_error_and_attempt() {
+    #[derive(serde::Deserialize)]
+    struct Deposited {
+        amount: i64,
+    }
+    let decide = |event: Event<Deposited>, attempt: FailedAttempt, position: Position| {
+        assert_eq!((event.amount, position.0), (5, 3));
+        assert_eq!(attempt.error(), "the guest trapped: unreachable");
+        match attempt.number() {
+            2 => Verdict::Skip,
+            _ => Verdict::Stop,
+        }
+    };
+    let projector = Projector::new("accounts_1")
+        .on_any(|| ())
+        .on_failure(decide);
+    assert_eq!(verdict_of(projector), Verdict::Skip);
+}
+
+#[test]
+fn a_breakdown_whose_event_cannot_be_read_is_left_to_the_policy() {
+    let projector = Projector::new("accounts_1")
+        .on_any(|| ())
+        .on_failure(|_: Event<String>| Verdict::Skip);
+    assert_eq!(verdict_of(projector), Verdict::Retry(0));
 }

@@ -23,7 +23,7 @@ impl Host for State {
         expected: ExpectedVersion,
         events: Vec<GuestEvent>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        self.count_host_call()?;
+        self.batch()?;
         Ok(self.hold_append(cause, stream, expected, events))
     }
 }

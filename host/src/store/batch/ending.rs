@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::opening::{literal, proof_literal};
 use super::{Batch, Change, Grant, Outcome, too_slow};
+use crate::store::lanes::{MAX_ERROR_MESSAGE_BYTES, bounded};
 use crate::store::proof::{Authority, digest};
 use crate::store::{Error, GuestError};
 
@@ -142,12 +143,13 @@ impl Batch {
         skipped_by: &str,
         reason: &str,
     ) -> Result<(), Error> {
-        let words = ["skip", &position.to_string(), skipped_by, &digest(reason)];
+        let reason = bounded(reason, MAX_ERROR_MESSAGE_BYTES);
+        let words = ["skip", &position.to_string(), skipped_by, &digest(&reason)];
         let proof = self.proof(&words);
         let statement = sqlx::query(include_str!("../sql/record_skipped.sql"))
             .bind(position)
             .bind(skipped_by.to_owned())
-            .bind(reason.to_owned());
+            .bind(reason);
         self.call(statement, proof).await
     }
 

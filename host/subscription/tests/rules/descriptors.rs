@@ -148,6 +148,7 @@ fn a_guest_may_want_other_retries_than_the_host() {
         base_ms: 1_000,
         factor: 3,
         attempts: 4,
+        jitter_percent: 5,
     };
     let guest = |pairs: &[(&str, &str)]| Descriptor {
         options: options(pairs),
@@ -171,7 +172,8 @@ fn a_guest_may_want_other_retries_than_the_host() {
         RetryPolicy {
             base_ms: 10,
             factor: 1,
-            attempts: 9
+            attempts: 9,
+            ..host
         }
     );
 }

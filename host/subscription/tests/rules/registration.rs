@@ -150,6 +150,31 @@ fn a_known_lower_version_keeps_its_subscription() {
     assert_eq!(found, Ok(Registration::Swap));
 }
 
+fn with_tables(tables: &str) -> Descriptor {
+    Descriptor {
+        options: vec![("tables".to_owned(), tables.to_owned())],
+        ..projector("a_1")
+    }
+}
+
+#[test]
+fn tables_are_compared_once_they_are_made_and_where_both_say_what_they_are() {
+    let (one, other) = (
+        with_tables("t(id text key)"),
+        with_tables("t(id bigint key)"),
+    );
+    let taken = |status, stored: &Descriptor, found: &Descriptor| {
+        swap(status, stored.clone(), found).is_ok()
+    };
+    use subscription::Resume;
+    assert!(taken(Status::Active, &one, &one));
+    assert!(!taken(Status::Active, &one, &other));
+    assert!(!taken(Status::Error(Resume::Active), &one, &other));
+    assert!(taken(Status::New, &one, &other));
+    assert!(taken(Status::Error(Resume::New), &one, &other));
+    assert!(taken(Status::Active, &projector("a_1"), &other));
+}
+
 #[test]
 fn a_refusal_says_what_contradicts_and_what_to_do() {
     let once = Descriptor {
@@ -169,6 +194,8 @@ fn a_refusal_says_what_contradicts_and_what_to_do() {
         lanes: 4,
         ..projector("a_1")
     };
+    let wide = with_tables("account(id text key, balance bigint, open boolean)");
+    let narrow = with_tables("account(id text key, balance bigint)");
     let line = [
         version("a_3", Kind::Projector, true),
         version("a_7", Kind::Projector, false),
@@ -188,6 +215,7 @@ fn a_refusal_says_what_contradicts_and_what_to_do() {
         changed(&filtered),
         changed(&lanes),
         swap(Status::Active, filtered.clone(), &projector("a_1")),
+        swap(Status::Active, narrow, &wide),
         below("a_2"),
         register(None, &projector("a_5"), &NEW, &[building("a_6")]),
         register(None, &processor("a"), &NEW, &line),
