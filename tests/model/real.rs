@@ -211,7 +211,9 @@ async fn start(database: &TestDatabase, modules: &Modules) -> Host {
             base_ms: u64::from(RETRY_BASE_H) * HOUR_MS,
             factor: 2,
             attempts: RETRY_ATTEMPTS,
-        },
+            jitter_percent: 0,
+        }
+        .into(),
         ..Options::new(modules.path(), compiler())
     };
     let host = Host::start(database.store(), options).await;
