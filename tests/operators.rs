@@ -14,6 +14,7 @@ use subscription::{Criteria, Descriptor, ErrorClass, Kind, Resume, Status, Subsc
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::support::rows::bring;
 use crate::support::{TestDatabase, guests};
 
 /// A subscription whose module nobody runs.
@@ -33,12 +34,6 @@ async fn register_with(store: &Store, descriptor: Descriptor, bytes: &[u8]) {
         start_position: 0,
     };
     assert!(store.register(&new).await.expect("registered"));
-}
-
-async fn set_status(store: &Store, id: &str, to: Status) {
-    let from = status_of(store, id).await;
-    let changed = store.change_status(id, from, to).await;
-    assert!(changed.expect("changed"));
 }
 
 async fn status_of(store: &Store, id: &str) -> Status {
@@ -117,7 +112,7 @@ async fn pausing_remembers_where_to_go_on_and_reactivating_goes_on_there() {
     let database = TestDatabase::new().await;
     let store = database.store();
     register(&store, "accounts_1", Kind::Projector).await;
-    set_status(&store, "accounts_1", Status::Booting).await;
+    bring(&store, "accounts_1", Status::Booting).await;
 
     let paused = admin::pause(&store, &ids(&["accounts_1"])).await;
     let paused = paused.expect("an answer");
@@ -144,8 +139,8 @@ async fn what_is_named_and_cannot_be_paused_is_refused_and_what_is_not_named_is_
     register(&store, "accounts_1", Kind::Projector).await;
     register(&store, "orders_1", Kind::Projector).await;
     register(&store, "mails", Kind::Processor).await;
-    set_status(&store, "accounts_1", Status::Active).await;
-    set_status(&store, "mails", Status::Active).await;
+    bring(&store, "accounts_1", Status::Active).await;
+    bring(&store, "mails", Status::Active).await;
 
     let group = admin::pause(&store, &group("projector")).await;
     let group = group.expect("an answer");
@@ -171,7 +166,7 @@ async fn reactivating_forgets_the_error_and_its_count() {
     let database = TestDatabase::new().await;
     let store = database.store();
     register(&store, "accounts_1", Kind::Projector).await;
-    set_status(&store, "accounts_1", Status::Active).await;
+    bring(&store, "accounts_1", Status::Active).await;
     fail(&store, "accounts_1", trap()).await;
 
     let changes = admin::reactivate(&store, &Criteria::default()).await;
@@ -217,9 +212,9 @@ async fn status_says_how_everything_stands() {
     appended.expect("appended");
     register(&store, "accounts_1", Kind::Projector).await;
     register(&store, "accounts_2", Kind::Projector).await;
-    set_status(&store, "accounts_1", Status::Active).await;
+    bring(&store, "accounts_1", Status::Active).await;
     fail(&store, "accounts_1", trap()).await;
-    set_status(&store, "accounts_2", Status::Booting).await;
+    bring(&store, "accounts_2", Status::Booting).await;
     let host = Uuid::new_v4();
     let kept = store.keep_host(host, "blue", "/srv/modules").await;
     kept.expect("a host");
@@ -314,7 +309,7 @@ impl Bench {
         let descriptor = module.expect("a module").descriptor().clone();
         let id = descriptor.id.to_string();
         register_with(store, descriptor, &bytes).await;
-        set_status(store, &id, status).await;
+        bring(store, &id, status).await;
         let create = format!("CREATE TABLE {id}.seen (n bigint)");
         self.run(format!("{create}; SELECT projectionist.make_roles('{id}')"))
             .await;
@@ -344,7 +339,7 @@ async fn removing_drops_rows_schema_and_module_whatever_the_status() {
     ] {
         register(store, id, Kind::Projector).await;
         if let Some(status) = status {
-            set_status(store, id, status).await;
+            bring(store, id, status).await;
         }
         let change = bench.removal.remove(id).await.expect("an answer");
         assert_eq!(change.result, Done::Done, "{change:?}");
@@ -415,7 +410,7 @@ async fn removing_drops_although_the_teardown_fails_or_cannot_run() {
     let insert = format!("INSERT INTO {id}.seen VALUES (1)");
     bench.run(insert).await;
     register(&bench.removal.store, "broken_1", Kind::Projector).await;
-    set_status(&bench.removal.store, "broken_1", Status::Active).await;
+    bring(&bench.removal.store, "broken_1", Status::Active).await;
 
     let mut reasons = Vec::new();
     for id in [id.as_str(), "broken_1"] {
@@ -432,7 +427,7 @@ async fn teardown_is_for_what_is_detached() {
     let bench = bench().await;
     let store = &bench.removal.store;
     register(store, "accounts_1", Kind::Projector).await;
-    set_status(store, "accounts_1", Status::Active).await;
+    bring(store, "accounts_1", Status::Active).await;
 
     let change = bench.removal.teardown("accounts_1", OnFailure::Drop).await;
     let change = change.expect("an answer");
@@ -447,7 +442,7 @@ async fn a_batch_that_does_not_end_is_waited_for_and_then_named() {
     let bench = bench().await;
     let store = &bench.removal.store;
     register(store, "accounts_1", Kind::Projector).await;
-    set_status(store, "accounts_1", Status::Active).await;
+    bring(store, "accounts_1", Status::Active).await;
     let opening = Batch::open(
         store,
         &key("accounts_1"),

@@ -145,7 +145,11 @@ async fn an_event_is_skipped_only_where_one_fails() {
         .into_iter()
         .map(|row| row.id)
         .collect();
-    let changes = admin::skip(&store, &ids, None).await.expect("an answer");
+    let all = Criteria {
+        ids,
+        ..Criteria::default()
+    };
+    let changes = admin::skip(&store, &all, None).await.expect("an answer");
 
     let reasons: Vec<String> = changes
         .into_iter()

@@ -3,38 +3,21 @@
 use std::path::Path;
 
 use projectionist::cli;
-use projectionist::store::NewSubscription;
-use sha2::{Digest as _, Sha256};
-use subscription::{Descriptor, Kind, Status, SubscriberId};
+use subscription::Status;
 use tempfile::TempDir;
 
 use crate::support::command::{projectionist, seen, shown};
+use crate::support::rows::{self, projector};
 use crate::support::{TestDatabase, guests};
 
 async fn register(database: &TestDatabase, id: &str, status: Status) {
-    let store = database.store();
-    let bytes = b"no module at all";
-    let id = SubscriberId::parse(id, Kind::Projector).expect("an id");
-    let descriptor = Descriptor::new(id, Kind::Projector);
-    let (module, id) = (Sha256::digest(bytes).into(), descriptor.id.to_string());
-    let kept = store.keep_module(&module, bytes, &descriptor).await;
-    kept.expect("kept the module");
-    let new = NewSubscription {
-        descriptor,
-        settings: serde_json::json!({}),
-        module,
-        start_position: 0,
-    };
-    assert!(store.register(&new).await.expect("registered"));
-    if status != Status::New {
-        let changed = store.change_status(&id, Status::New, status).await;
-        assert!(changed.expect("changed"));
-    }
+    rows::register(&database.store(), projector(id), status).await;
 }
 
 #[test]
 fn the_help_of_operators_verbs_reads_so() {
     let verbs = [
+        "run",
         "check",
         "status",
         "setup",
@@ -42,10 +25,12 @@ fn the_help_of_operators_verbs_reads_so() {
         "pause",
         "reactivate",
         "retry",
+        "refresh",
         "skip",
         "skipped",
         "skipped list",
         "skipped show",
+        "skipped replay",
         "rewind",
         "remove",
         "teardown",

@@ -81,7 +81,7 @@ impl Real {
             }
             Operation::Retry(who) => return first(admin::retry(&store, &only(who.id())).await),
             Operation::Skip(who) => {
-                return first(admin::skip(&store, &[who.id().to_owned()], None).await);
+                return first(admin::skip(&store, &only(who.id()), None).await);
             }
             Operation::Rewind {
                 who,

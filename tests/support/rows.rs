@@ -1,8 +1,10 @@
 //! Subscriptions as rows alone, whose module nobody runs: for what only reads and writes rows.
 
+use std::collections::VecDeque;
+
 use projectionist::store::{LaneKey, NewLaneError, NewSubscription, Store};
 use sha2::{Digest as _, Sha256};
-use subscription::{Descriptor, ErrorClass, Input, Kind, Next, Status, SubscriberId};
+use subscription::{Descriptor, ErrorClass, Input, Kind, Next, RunMode, Status, SubscriberId};
 
 /// A projector's descriptor with nothing but its id.
 pub fn projector(id: &str) -> Descriptor {
@@ -23,10 +25,38 @@ pub async fn register(store: &Store, descriptor: Descriptor, status: Status) {
         start_position: 0,
     };
     assert!(store.register(&new).await.expect("registered"));
-    if status != Status::New {
-        let changed = store.change_status(&id, Status::New, status).await;
-        assert!(changed.expect("changed"));
+    bring(store, &id, status).await;
+}
+
+/// Brings a subscription into a status, by the shortest way that the rules allow: the database refuses any other.
+pub async fn bring(store: &Store, id: &str, to: Status) {
+    let row = store.subscription(id).await.expect("an answer");
+    let row = row.expect("it is there");
+    let mut from = row.status;
+    for next in way(row.status, to, row.run_mode) {
+        let changed = store.change_status(id, from, next).await;
+        assert!(changed.expect("changed"), "{id}: {from} to {next}");
+        from = next;
     }
+}
+
+/// The statuses on the way, without the first.
+pub fn way(from: Status, to: Status, mode: RunMode) -> Vec<Status> {
+    let mut ways = VecDeque::from([vec![from]]);
+    let mut seen = vec![from];
+    while let Some(way) = ways.pop_front() {
+        let last = *way.last().expect("a way begins somewhere");
+        if last == to {
+            return way[1..].to_vec();
+        }
+        for next in Status::all() {
+            if last.may_become(next, mode) && !seen.contains(&next) {
+                seen.push(next);
+                ways.push_back([&way[..], &[next]].concat());
+            }
+        }
+    }
+    panic!("no way leads from {from} to {to} in the run mode {mode}")
 }
 
 /// Lets a subscription fail at an event.

@@ -17,8 +17,8 @@ pub struct Change {
     pub after: Option<String>,
     /// Why it was not done, or what to know about how it was done. Readable alone.
     pub reason: Option<String>,
-    /// The teardown that failed.
-    pub failure: Option<TeardownFailure>,
+    /// The guest's teardown that failed.
+    pub failure: Option<GuestFailure>,
 }
 
 /// Whether a verb did what it was asked for.
@@ -34,9 +34,9 @@ pub enum Done {
     Failed,
 }
 
-/// A guest's teardown that went wrong, with all that helps to find out why.
+/// A call of a guest that went wrong, with all that helps to find out why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TeardownFailure {
+pub struct GuestFailure {
     pub class: &'static str,
     pub message: String,
     pub backtrace: Option<String>,
@@ -80,18 +80,24 @@ impl Change {
     }
 
     pub(super) fn with_failure(mut self, failure: &Failure) -> Change {
-        self.failure = Some(TeardownFailure {
-            class: failure.class.as_str(),
-            message: failure.message.clone(),
-            backtrace: failure.backtrace.clone(),
-            output: failure.output.clone(),
-        });
+        self.failure = Some(GuestFailure::from(failure));
         self
     }
 }
 
+impl From<&Failure> for GuestFailure {
+    fn from(failure: &Failure) -> GuestFailure {
+        GuestFailure {
+            class: failure.class.as_str(),
+            message: failure.message.clone(),
+            backtrace: failure.backtrace.clone(),
+            output: failure.output.clone(),
+        }
+    }
+}
+
 /// An error with its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

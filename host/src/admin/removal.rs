@@ -9,25 +9,20 @@
 //! 3. The lane is locked, with patience for the batch that is just ending.
 //! 4. The guest's teardown runs in the transaction that holds the lane, and the schema and the rows are dropped there.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use subscription::{Criteria, ErrorClass, Input, Next, Resume, Status};
+use subscription::{Criteria, Input, Next, Resume, Status};
 use tokio::time::Instant;
 
+use super::guests::{LOOK_EVERY, Loaded, call, load};
 use super::status::{FilePlace, held_files};
 use super::{Change, Done, Error, selection};
-use crate::guest::{
-    CallContext, CompileError, Compiler, Failure, Instance, Module, Runtime, Settings,
-};
+use crate::guest::{Compiler, Failure, Runtime, Visit};
 use crate::store::{self, Batch, Digest, Durability, Grant, Opening, Store, Subscription};
 
 /// How long a verb waits for the batch that holds a lane, unless told otherwise.
 pub const LANE_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Between two looks at a lane that is taken.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Drops subscriptions, with the guest's own teardown.
 pub struct Removal {
@@ -112,9 +107,6 @@ struct Attempt<'a> {
     manner: Manner,
 }
 
-/// A module, or why it cannot be run.
-pub(super) type Loaded = Result<Module, Box<Failure>>;
-
 /// The outcome of getting everything ready for the removal.
 enum Ready {
     Yes(Box<Subscription>, Box<Batch>, Option<Loaded>),
@@ -139,7 +131,10 @@ impl Attempt<'_> {
         };
         let torn_down = match module {
             None => Ok(batch),
-            Some(Ok(module)) => tear_down(&self.removal.store, &found, &module, batch).await,
+            Some(Ok(module)) => {
+                let store = &self.removal.store;
+                call(store, &found, &module, batch, Visit::TearDown).await
+            }
             Some(Err(failure)) => {
                 batch.rollback().await?;
                 Err(failure)
@@ -277,61 +272,8 @@ impl Attempt<'_> {
     }
 }
 
-/// The module from the stored bytes, or why it cannot be run.
-pub(super) async fn load(
-    store: &Store,
-    runtime: &Runtime,
-    compiler: &Compiler,
-    digest: &Digest,
-) -> Result<Loaded, store::Error> {
-    let cannot = |why: String| Failure::new(ErrorClass::Incompatible, why);
-    let Some(bytes) = store.module_bytes(digest).await? else {
-        return Ok(Err(cannot("its module is not stored any more".to_owned())));
-    };
-    Ok(match Module::load(runtime, compiler, &bytes).await {
-        Ok(module) => Ok(module),
-        Err(CompileError::Refused(refusal)) => Err(cannot(format!(
-            "its stored module cannot be run by this host: {refusal}"
-        ))),
-        Err(other) => Err(cannot(format!(
-            "its stored module cannot be loaded: {other}"
-        ))),
-    })
-}
-
 /// The module whose teardown has to run: none before setup has run to its end, since nothing is there to tear down.
 fn wanted_module(status: Status, module: Digest) -> Option<Digest> {
     let has_been_set_up = status != Status::New && status.resume() != Some(Resume::New);
     has_been_set_up.then_some(module)
-}
-
-/// Runs the guest's teardown, if it has one. After a failure the batch is rolled back.
-async fn tear_down(
-    store: &Store,
-    found: &Subscription,
-    module: &Module,
-    batch: Box<Batch>,
-) -> Result<Box<Batch>, Box<Failure>> {
-    let settings: Settings = serde_json::from_value(found.settings.clone()).unwrap_or_default();
-    let context = CallContext {
-        subscriber_id: found.id.clone(),
-        line: found.line.clone(),
-        kind: found.kind,
-        live: found.status.resume() != Some(Resume::Booting),
-        muted: false,
-        attempt: 1,
-        retry_context: None,
-        settings: Arc::new(settings.settings),
-        store: store.clone(),
-    };
-    let mut instance = Instance::start(module, context, settings.limits, batch).await?;
-    instance.teardown().await?;
-    let mut batch = instance.into_batch();
-    match batch.flush().await {
-        Ok(_) => Ok(batch),
-        Err(error) => Err(Failure::new(
-            ErrorClass::Sql,
-            format!("what it wrote cannot be written: {error}"),
-        )),
-    }
 }

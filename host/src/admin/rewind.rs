@@ -3,20 +3,16 @@
 //! Everything happens in the one transaction that holds the lane: whoever reads the tables meanwhile waits for it, and a setup
 //! that fails leaves everything as it was.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use subscription::{ErrorClass, Input, Kind, Next, Status};
+use subscription::{Input, Kind, Next, Status};
 use time::OffsetDateTime;
-use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::removal::{LOOK_EVERY, load};
+use super::guests::{call, load, take_lane};
 use super::{Change, Done, Error};
-use crate::guest::{CallContext, Compiler, Failure, Instance, Module, Runtime, Settings};
-use crate::store::{
-    self, Batch, Durability, Grant, LaneKey, Opening, Outcome, Store, Subscription,
-};
+use crate::guest::{Compiler, Module, Runtime, Visit};
+use crate::store::{self, Grant, Outcome, Store, Subscription};
 
 /// Sends subscriptions back.
 pub struct Rewind {
@@ -103,6 +99,11 @@ impl Rewind {
             .in_lane(found, quiet.unwrap_or(before), module, to)
             .await;
         match outcome {
+            // One that was only quietened goes on; one that was paused stays so.
+            Ok(Ok(next)) if quiet.is_some() => {
+                let next = self.restore(found, Some(next)).await?.unwrap_or(next);
+                Ok(Change::done(id, before, Some(next)))
+            }
             Ok(Ok(next)) => Ok(Change::done(id, before, Some(next))),
             Ok(Err(NotDone { result, why })) => {
                 self.restore(found, quiet).await?;
@@ -135,18 +136,19 @@ impl Rewind {
         Ok(paused)
     }
 
-    /// It goes on as if nothing had been.
+    /// It goes on as if it had not been quietened. `None`: it was not, or an operator has paused it meanwhile.
     async fn restore(
         &self,
         found: &Subscription,
         quiet: Option<Status>,
-    ) -> Result<(), store::Error> {
+    ) -> Result<Option<Status>, store::Error> {
         if let Some(paused) = quiet
             && let Ok(Next::Status(again)) = paused.on(Input::Reactivate, found.run_mode)
+            && self.store.change_status(&found.id, paused, again).await?
         {
-            self.store.change_status(&found.id, paused, again).await?;
+            return Ok(Some(again));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What happens under the lock of the lane.
@@ -157,7 +159,8 @@ impl Rewind {
         module: Option<Module>,
         to: i64,
     ) -> Result<Result<Status, NotDone>, store::Error> {
-        let Some(mut batch) = self.take_lane(&found.id).await? else {
+        let taken = take_lane(&self.store, &found.id, Grant::Define, self.lane_patience).await?;
+        let Some(mut batch) = taken else {
             let seconds = self.lane_patience.as_secs_f64();
             return Ok(NotDone::failed(format!(
                 "its lane is held by a batch that has not ended within {seconds} s; try again"
@@ -180,8 +183,7 @@ impl Rewind {
                 why,
             }));
         }
-        // From the status that it was found in: one that was only quietened goes on, one that was paused stays so.
-        let Ok(Next::Status(next)) = found.status.on(Input::Rewound, found.run_mode) else {
+        let Ok(Next::Status(next)) = expected.on(Input::Rewound, found.run_mode) else {
             unreachable!("what cannot be rewound was refused before the lane was taken")
         };
         if let Some(module) = module {
@@ -194,7 +196,11 @@ impl Rewind {
                 batch.empty_line().await?;
             }
             batch.empty_schema().await?;
-            batch = match self.set_up(found, &module, batch).await {
+            let rewound = Subscription {
+                status: next,
+                ..found.clone()
+            };
+            batch = match call(&self.store, &rewound, &module, batch, Visit::SetUp).await {
                 Ok(batch) => batch,
                 Err(failure) => {
                     let why = format!(
@@ -217,56 +223,6 @@ impl Rewind {
             ))),
             Outcome::Overtaken => Ok(NotDone::failed(
                 "its status changed meanwhile; try again".to_owned(),
-            )),
-        }
-    }
-
-    async fn take_lane(&self, id: &str) -> Result<Option<Box<Batch>>, store::Error> {
-        let deadline = Instant::now() + self.lane_patience;
-        let key = LaneKey {
-            subscription: id.to_owned(),
-            lane: 0,
-        };
-        loop {
-            let opening =
-                Batch::open(&self.store, &key, Grant::Define, Durability::Durable).await?;
-            if let Opening::Opened(batch) = opening {
-                return Ok(Some(batch));
-            }
-            if Instant::now() >= deadline {
-                return Ok(None);
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    /// Runs the guest's setup. After a failure the batch is rolled back.
-    async fn set_up(
-        &self,
-        found: &Subscription,
-        module: &Module,
-        batch: Box<Batch>,
-    ) -> Result<Box<Batch>, Box<Failure>> {
-        let settings: Settings = serde_json::from_value(found.settings.clone()).unwrap_or_default();
-        let context = CallContext {
-            subscriber_id: found.id.clone(),
-            line: found.line.clone(),
-            kind: found.kind,
-            live: false,
-            muted: false,
-            attempt: 1,
-            retry_context: None,
-            settings: Arc::new(settings.settings),
-            store: self.store.clone(),
-        };
-        let mut instance = Instance::start(module, context, settings.limits, batch).await?;
-        instance.setup().await?;
-        let mut batch = instance.into_batch();
-        match batch.flush().await {
-            Ok(_) => Ok(batch),
-            Err(error) => Err(Failure::new(
-                ErrorClass::Sql,
-                format!("what it wrote cannot be written: {error}"),
             )),
         }
     }

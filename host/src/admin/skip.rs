@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub const LISTED_MAX: i64 = 10_000;
 
 /// The mark of operators in `moved_by`, where a host leaves its id.
-const OPERATOR: Uuid = Uuid::nil();
+pub(super) const OPERATOR: Uuid = Uuid::nil();
 
 /// One skipped event. The names of the fields are read by programs: they are added to, never changed.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +38,9 @@ pub struct SkippedReport {
     pub reason: String,
     #[serde(with = "time::serde::rfc3339")]
     pub skipped_at: OffsetDateTime,
+    /// When its processor handled it after all.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub replayed_at: Option<OffsetDateTime>,
     /// `null`: the log does not hold the event any more.
     pub stream: Option<String>,
     pub event_type: Option<String>,
@@ -55,18 +58,19 @@ pub struct WholeEvent {
 /// without it the failure's own are kept.
 pub async fn skip(
     store: &Store,
-    ids: &[String],
+    criteria: &Criteria,
     reason: Option<&str>,
 ) -> Result<Vec<Change>, Error> {
-    let criteria = Criteria {
-        ids: ids.to_vec(),
-        groups: Vec::new(),
-    };
     let mut changes = Vec::new();
-    for found in selection::select(store, &criteria).await? {
+    for found in selection::select(store, criteria).await? {
         let (id, before) = (found.id.clone(), found.status);
         let skipped = skip_one(store, found, reason).await;
-        changes.push(skipped.unwrap_or_else(|error| Change::broken(&id, before, error)));
+        let mut change = skipped.unwrap_or_else(|error| Change::broken(&id, before, error));
+        // Whoever means a group means those of it that are in error.
+        if criteria.ids.is_empty() && change.result == Done::Refused {
+            change.result = Done::Left;
+        }
+        changes.push(change);
     }
     Ok(changes)
 }
@@ -229,7 +233,7 @@ fn nothing_to_skip(status: Status) -> String {
     }
 }
 
-async fn read_one(
+pub(super) async fn read_one(
     store: &Store,
     after: i64,
     up_to: i64,
@@ -252,6 +256,7 @@ impl From<SkippedEvent> for SkippedReport {
             skipped_by: row.skipped_by,
             reason: row.reason,
             skipped_at: row.skipped_at,
+            replayed_at: row.replayed_at,
             stream: row.stream,
             event_type: row.event_type,
         }

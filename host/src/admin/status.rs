@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use subscription::{Criteria, Status};
+use subscription::{Criteria, Part, Status, outdated};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -62,6 +62,8 @@ pub struct SubscriptionStatus {
     pub moved_at: Option<OffsetDateTime>,
     /// The worst error of its lanes.
     pub error: Option<ErrorStatus>,
+    /// What its guest says otherwise than is stored, until a `refresh`: `group`, `filter`, `run-mode`.
+    pub awaits_refresh: Vec<&'static str>,
     /// The files that hold it, on hosts that are alive.
     pub files: Vec<FilePlace>,
 }
@@ -163,6 +165,7 @@ pub async fn status(store: &Store, criteria: &Criteria) -> Result<StatusReport, 
     }
     // After the checkpoints: none of them is ahead of it.
     let head = store.head().await?;
+    let mut said = store.said().await?;
     let hosts = store.hosts().await?;
     let (refused_files, mut files) = sort_files(store.host_files().await?, &hosts);
     let all = store.subscriptions().await?;
@@ -177,7 +180,11 @@ pub async fn status(store: &Store, criteria: &Criteria) -> Result<StatusReport, 
     for subscription in found {
         let lanes = lanes.remove(&subscription.id).unwrap_or_default();
         let files = files.remove(&subscription.id).unwrap_or_default();
-        subscriptions.push(one(store, subscription, &lanes, head, files).await?);
+        let said = said.remove(&subscription.id);
+        let awaits = said.map_or_else(Vec::new, |said| outdated(&subscription.descriptor, &said));
+        let mut shown = one(store, subscription, &lanes, head, files).await?;
+        shown.awaits_refresh = awaits.into_iter().map(Part::as_str).collect();
+        subscriptions.push(shown);
     }
     let taken_at = store.clock().await?;
     let position_of = |id: &str| positions.get(id).copied().unwrap_or_default();
@@ -227,6 +234,7 @@ async fn one(
         module: hex::encode(subscription.module),
         moved_at: lanes.iter().map(|lane| lane.moved_at).max(),
         error: worst(lanes),
+        awaits_refresh: Vec::new(),
         files,
         id: subscription.id,
         line: subscription.line,

@@ -99,6 +99,12 @@ pub async fn wait(
     }
 }
 
+/// The ids of those who would be waited for now.
+pub async fn awaited(store: &Store, whom: &Whom) -> Result<Vec<String>, Error> {
+    let chosen = chosen(store, whom).await?;
+    Ok(chosen.into_iter().map(|row| row.id).collect())
+}
+
 /// Those who are waited for, chosen once: who comes later was not meant.
 async fn chosen(store: &Store, whom: &Whom) -> Result<Vec<Subscription>, Error> {
     let (criteria, strong) = match whom {

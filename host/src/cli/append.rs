@@ -1,17 +1,21 @@
 //! `projectionist append`.
 
 use std::io::Read;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::value::RawValue;
+use subscription::Criteria;
 use uuid::Uuid;
 
 use super::criteria::explain;
-use super::database::{self, DatabaseArguments};
+use super::database::{self, DatabaseArguments, Opened};
+use super::guests::CompilerArguments;
 use super::output::{self, Exit, OutputArguments, Refusal};
 use super::wait;
-use crate::admin::{self, Goal, Whom};
+use crate::admin::{self, Goal, WaitReport, Whom};
+use crate::engine::{Host, Options};
 use crate::store::{self, Appended, EventLine, ExpectedVersion, NewEvent, Store, check_stream};
 
 /// Events of one call, all in one transaction, at most. More of them are an import.
@@ -31,6 +35,7 @@ Examples:
   projectionist append --stream account-17 --type AccountOpened --expected-version 0
   projectionist append --stream account-17 --type MoneyDeposited --data '{\"amount\": 50}' --tag vip
   projectionist append --stream account-17 --type MoneyDeposited --data '{\"amount\": 50}' --wait
+  projectionist append --stream account-17 --type MoneyDeposited --data '{\"amount\": 50}' --run --for accounts_1
   echo '{\"stream\": \"account-17\", \"type\": \"AccountClosed\"}' | projectionist append -")]
 pub struct Arguments {
     /// - reads lines of JSON from standard input.
@@ -65,13 +70,61 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     expected_version: Option<i64>,
     /// Come back only when the guests that are marked strong have handled the events. They are appended in any case.
-    #[arg(long)]
+    #[arg(long, group = "then")]
     wait: bool,
+    /// The same, and catch these guests up in this process, for when no host runs. What they append in turn is left to others.
+    #[arg(long, group = "then")]
+    run: bool,
+    /// With --wait or --run: this subscription, whether it is marked strong or not, and no other. May be repeated.
+    #[arg(long = "for", value_name = "ID", requires = "then")]
+    for_id: Vec<String>,
+    /// The same with the subscriptions of a group. May be repeated. With --for, both must fit.
+    #[arg(long, value_name = "GROUP", requires = "then")]
+    for_group: Vec<String>,
     /// How long to wait for them.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = wait::seconds, requires = "wait")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = wait::seconds, requires = "then")]
     wait_timeout: f64,
     #[command(flatten)]
+    compiler: CompilerArguments,
+    #[command(flatten)]
     output: OutputArguments,
+}
+
+/// What is done once the events are appended.
+enum After {
+    Nothing,
+    Wait {
+        whom: Whom,
+        seconds: f64,
+    },
+    Run {
+        whom: Whom,
+        seconds: f64,
+        compiler: CompilerArguments,
+    },
+}
+
+impl From<&Arguments> for After {
+    fn from(arguments: &Arguments) -> After {
+        let named = Criteria {
+            ids: arguments.for_id.clone(),
+            groups: arguments.for_group.clone(),
+        };
+        let whom = match named.is_everything() {
+            true => Whom::Strong,
+            false => Whom::Meant(named),
+        };
+        let seconds = arguments.wait_timeout;
+        match (arguments.wait, arguments.run) {
+            (_, true) => After::Run {
+                whom,
+                seconds,
+                compiler: arguments.compiler.clone(),
+            },
+            (true, false) => After::Wait { whom, seconds },
+            (false, false) => After::Nothing,
+        }
+    }
 }
 
 /// Events that go to one stream in one call.
@@ -82,7 +135,7 @@ struct Call {
 
 pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::Result<()> {
     let output = arguments.output;
-    let wait_seconds = arguments.wait.then_some(arguments.wait_timeout);
+    let after = After::from(&arguments);
     let expected = match arguments.expected_version {
         None => ExpectedVersion::Any,
         Some(0) => ExpectedVersion::NoStream,
@@ -100,29 +153,67 @@ pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::
     }
 
     let opened = database::open(database).await?;
-    let mut outcome = append_all(&opened.store, &calls, expected).await;
-    if let Ok(appended) = &outcome {
-        print(&calls, appended, output)?;
-        if let Some(seconds) = wait_seconds
-            && let Err(late) = wait_for(&opened.store, appended, seconds).await
-        {
-            outcome = Err(late);
-        }
-    }
+    let outcome = append_on(&opened, &calls, expected, &after, output).await;
     opened.close().await?;
-    outcome.map(drop)
+    outcome
 }
 
-/// Until the guests that writers wait for are as far as the last of these events.
-async fn wait_for(store: &Store, appended: &[Appended], seconds: f64) -> anyhow::Result<()> {
+async fn append_on(
+    opened: &Opened,
+    calls: &[Call],
+    expected: ExpectedVersion,
+    after: &After,
+    output: OutputArguments,
+) -> anyhow::Result<()> {
+    let mut host = match after {
+        // Before anything is appended: a name that nobody has is a typing mistake.
+        After::Nothing => None,
+        After::Wait { whom, .. } => {
+            admin::awaited(&opened.store, whom).await.map_err(explain)?;
+            None
+        }
+        After::Run { whom, compiler, .. } => {
+            admin::awaited(&opened.store, whom).await.map_err(explain)?;
+            let options = Options::new(Path::new(""), compiler.beside(opened)?);
+            Some(Host::start(opened.store.clone(), options).await?)
+        }
+    };
+    let appended = append_all(&opened.store, calls, expected).await?;
+    print(calls, &appended, output)?;
+    let (After::Wait { whom, seconds } | After::Run { whom, seconds, .. }) = after else {
+        return Ok(());
+    };
     let last = appended.iter().map(|event| event.position).max();
     let Some(last) = last else {
         return Ok(());
     };
-    let timeout = Duration::from_secs_f64(seconds);
-    let report = admin::wait(store, &Whom::Strong, Goal::Position(last), timeout).await;
-    wait::judge(&report.map_err(explain)?, seconds, "--wait-timeout")
+    let report = see_through(&opened.store, host.as_mut(), whom, last, *seconds).await;
+    report
+        .and_then(|report| {
+            if !report.subscriptions.is_empty() {
+                wait::show(&report, output)?;
+            }
+            wait::judge(&report, *seconds, "--wait-timeout")
+        })
         .context("the events are appended, but not everybody who is waited for has handled them")
+}
+
+/// Until those who are waited for are as far as the last of these events, by this process if it has a host.
+async fn see_through(
+    store: &Store,
+    host: Option<&mut Host>,
+    whom: &Whom,
+    last: i64,
+    seconds: f64,
+) -> anyhow::Result<WaitReport> {
+    let (began, timeout) = (Instant::now(), Duration::from_secs_f64(seconds));
+    if let Some(host) = host {
+        let ids = admin::awaited(store, whom).await.map_err(explain)?;
+        host.catch_up_once(&ids, timeout).await?;
+    }
+    let left = timeout.saturating_sub(began.elapsed());
+    let report = admin::wait(store, whom, Goal::Position(last), left).await;
+    report.map_err(explain)
 }
 
 /// All calls in one transaction.

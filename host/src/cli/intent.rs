@@ -4,7 +4,7 @@ use super::criteria::{CriteriaArguments, explain};
 use super::database::{self, DatabaseArguments};
 use super::output::{self, Exit, OutputArguments, Refusal};
 use super::words::counted;
-use crate::admin::{self, Change, Done};
+use crate::admin::{self, Change, Done, GuestFailure};
 
 /// Stop subscriptions until they are reactivated.
 ///
@@ -119,24 +119,38 @@ pub fn render(changes: &[Change], participle: &str) -> String {
     }
     let mut text = table.trim_fmt();
     for change in changes {
-        let Some(reason) = change.reason.as_deref().filter(|_| is_told(change)) else {
+        let Some(reason) = change.reason.as_deref().filter(|_| is_told(change.result)) else {
             continue;
         };
         text.push_str(&format!("\n{reason}"));
-        text.push_str(&teardown_details(change));
+        text.push_str(&details(change.failure.as_ref()));
     }
     text
 }
 
 /// What is not in the error that follows.
-fn is_told(change: &Change) -> bool {
-    matches!(change.result, Done::Done | Done::Left)
+pub fn is_told(result: Done) -> bool {
+    matches!(result, Done::Done | Done::Left)
 }
 
-/// What helps to find out why a teardown failed.
-fn teardown_details(change: &Change) -> String {
+/// An error unless there is no reason why something was not done. `of`: all that was tried, such as "3 events were".
+pub fn all_done(because: Vec<String>, of: &str, participle: &str) -> anyhow::Result<()> {
+    if because.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal {
+        what: format!("{} of {of} not {participle}", because.len()),
+        because,
+        hint: None,
+        exit: Exit::Failed,
+    }
+    .into())
+}
+
+/// What helps to find out why a guest failed.
+pub fn details(failure: Option<&GuestFailure>) -> String {
     let mut text = String::new();
-    if let Some(failure) = &change.failure {
+    if let Some(failure) = failure {
         for (title, lines) in [
             ("backtrace", &failure.backtrace),
             ("the guest wrote", &failure.output),
@@ -153,23 +167,11 @@ fn teardown_details(change: &Change) -> String {
 }
 
 fn judge(changes: &[Change], participle: &str) -> anyhow::Result<()> {
-    let not_done: Vec<&Change> = changes.iter().filter(|change| !is_told(change)).collect();
-    if not_done.is_empty() {
-        return Ok(());
-    }
-    let because = not_done.iter().map(|change| {
+    let not_done = changes.iter().filter(|change| !is_told(change.result));
+    let because = not_done.map(|change| {
         let reason = change.reason.clone().unwrap_or_default();
-        format!("{reason}{}", teardown_details(change))
+        format!("{reason}{}", details(change.failure.as_ref()))
     });
-    Err(Refusal {
-        what: format!(
-            "{} of {} not {participle}",
-            not_done.len(),
-            counted(changes.len(), "subscription was", "subscriptions were"),
-        ),
-        because: because.collect(),
-        hint: None,
-        exit: Exit::Failed,
-    }
-    .into())
+    let of = counted(changes.len(), "subscription was", "subscriptions were");
+    all_done(because.collect(), &of, participle)
 }

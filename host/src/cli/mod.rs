@@ -14,7 +14,9 @@ mod intent;
 mod migrate;
 mod output;
 mod presenter;
+mod refresh;
 mod removal;
+mod replay;
 mod rewind;
 mod run;
 mod sample;
@@ -68,6 +70,7 @@ enum Verb {
     Pause(intent::PauseArguments),
     Reactivate(intent::ReactivateArguments),
     Retry(intent::RetryArguments),
+    Refresh(refresh::Arguments),
     Skip(skip::SkipArguments),
     Skipped(skip::SkippedArguments),
     Rewind(rewind::Arguments),
@@ -131,6 +134,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Pause(arguments) => intent::pause(arguments, database).await,
         Verb::Reactivate(arguments) => intent::reactivate(arguments, database).await,
         Verb::Retry(arguments) => intent::retry(arguments, database).await,
+        Verb::Refresh(arguments) => refresh::run(arguments, database).await,
         Verb::Skip(arguments) => skip::skip(arguments, database).await,
         Verb::Skipped(arguments) => skip::skipped(arguments, database).await,
         Verb::Rewind(arguments) => rewind::run(arguments, database).await,

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use subscription::{BadRetry, RetryPolicies};
+use subscription::{BadRetry, Criteria, RetryPolicies};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::criteria::explain;
 use super::database::{DatabaseArguments, Opened, open};
 use super::output::{Exit, Refusal};
 use super::presenter;
-use crate::admin::sample;
+use crate::admin::{self, sample};
 use crate::embedded;
 use crate::engine::{self, Host, OnFailure, Options, Watch};
 use crate::guest::Compiler;
@@ -35,6 +36,12 @@ pub struct Arguments {
     /// With --once: at most so many events for each subscription; the next run goes on behind them.
     #[arg(long, value_name = "N", requires = "once", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
+    /// With --once: only this subscription. May be repeated: any of them.
+    #[arg(long, value_name = "ID", requires = "once")]
+    pub id: Vec<String>,
+    /// With --once: only subscriptions of this group. May be repeated: any of them. With --id, both must fit.
+    #[arg(long, value_name = "GROUP", requires = "once")]
+    pub group: Vec<String>,
     /// When the event log is empty, fill it with made-up loan applications first.
     #[arg(long)]
     pub sample: bool,
@@ -125,7 +132,7 @@ async fn run_on(
     if arguments.once {
         // Given up in the middle, open batches are rolled back.
         let done = stop
-            .run_until_cancelled(once(host?, arguments.limit, opened))
+            .run_until_cancelled(once(host?, arguments, opened))
             .await;
         return done.unwrap_or(Ok(()));
     }
@@ -252,8 +259,25 @@ fn shown(error: engine::Error) -> anyhow::Error {
     .into()
 }
 
-async fn once(mut host: Host, limit: Option<u32>, opened: &Opened) -> anyhow::Result<()> {
-    let done = host.once_at_most(limit).await.map_err(shown)?;
+async fn once(mut host: Host, arguments: &Arguments, opened: &Opened) -> anyhow::Result<()> {
+    let criteria = Criteria {
+        ids: arguments.id.clone(),
+        groups: arguments.group.clone(),
+    };
+    let (done, meant) = if criteria.is_everything() {
+        (
+            host.once_at_most(arguments.limit).await.map_err(shown)?,
+            None,
+        )
+    } else {
+        // Registered first: a guest that is new may be meant.
+        host.register().await?;
+        let ids = admin::matching(&opened.store, &criteria).await;
+        let ids = ids.map_err(explain)?;
+        let done = host.catch_up(Some(&ids), arguments.limit).await;
+        let done = done.map_err(shown)?;
+        (done, Some(ids))
+    };
     match done.limited.as_slice() {
         [] => println!(
             "caught up: {} events handled, everything up to position {} is done",
@@ -270,6 +294,10 @@ async fn once(mut host: Host, limit: Option<u32>, opened: &Opened) -> anyhow::Re
         .lanes(None)
         .await?
         .into_iter()
+        .filter(|lane| {
+            let is_meant = |ids: &Vec<String>| ids.contains(&lane.key.subscription);
+            meant.as_ref().is_none_or(is_meant)
+        })
         .filter_map(|lane| {
             lane.error
                 .map(|error| format!("{}: {}", lane.key.subscription, error.message))

@@ -1,10 +1,14 @@
 //! `projectionist skip` and `projectionist skipped`.
 
+use subscription::Criteria;
+
 use super::criteria::{CriteriaArguments, explain};
 use super::database::{self, DatabaseArguments};
 use super::events::json_line;
 use super::intent::show;
 use super::output::{self, Exit, OutputArguments, Refusal};
+use super::removal::too_vague;
+use super::replay::{ReplayArguments, replay};
 use crate::admin::{self, SkippedReport, WholeEvent};
 
 /// Leave out the event that a subscription in error fails at, and let it go on behind it.
@@ -13,15 +17,17 @@ use crate::admin::{self, SkippedReport, WholeEvent};
 /// it by being built anew, once its guest is mended.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code 1: some subscription is not in error, or no event is to blame.
+Exit code 1: some subscription that was named is not in error, or no event is to blame.
 
 Examples:
   projectionist skip --id accounts_1
   projectionist skip --id mails --reason 'the address was never valid, agreed with support'")]
 pub struct SkipArguments {
-    /// The subscription. May be repeated.
-    #[arg(long, value_name = "ID", required = true)]
-    id: Vec<String>,
+    #[command(flatten)]
+    criteria: CriteriaArguments,
+    /// All subscriptions in error.
+    #[arg(long, conflicts_with_all = ["id", "group"])]
+    all: bool,
     /// Why it is left out [default: the message of the failure].
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -40,6 +46,7 @@ pub struct SkippedArguments {
 enum SkippedVerb {
     List(ListArguments),
     Show(ShowArguments),
+    Replay(ReplayArguments),
 }
 
 /// List skipped events.
@@ -76,8 +83,12 @@ struct ShowArguments {
 }
 
 pub async fn skip(arguments: SkipArguments, database: &DatabaseArguments) -> anyhow::Result<()> {
+    let criteria = Criteria::from(&arguments.criteria);
+    if criteria.is_everything() && !arguments.all {
+        return Err(too_vague("moved on").into());
+    }
     let opened = database::open(database).await?;
-    let changes = admin::skip(&opened.store, &arguments.id, arguments.reason.as_deref()).await;
+    let changes = admin::skip(&opened.store, &criteria, arguments.reason.as_deref()).await;
     opened.close().await?;
     show(&changes.map_err(explain)?, "moved on", arguments.output)
 }
@@ -89,6 +100,7 @@ pub async fn skipped(
     match what {
         SkippedVerb::List(arguments) => list(arguments, database).await,
         SkippedVerb::Show(arguments) => show_one(arguments, database).await,
+        SkippedVerb::Replay(arguments) => replay(arguments, database).await,
     }
 }
 
@@ -110,13 +122,25 @@ fn listed(found: &[SkippedReport]) -> String {
     if found.is_empty() {
         return "no event was skipped".to_owned();
     }
-    let mut table = output::table(&["subscription", "position", "type", "by", "reason"]);
+    let mut table = output::table(&[
+        "subscription",
+        "position",
+        "type",
+        "by",
+        "replayed",
+        "reason",
+    ]);
     for event in found {
         table.add_row([
             event.subscription.as_str(),
             &event.position.to_string(),
             event.event_type.as_deref().unwrap_or("gone"),
             &event.skipped_by,
+            if event.replayed_at.is_some() {
+                "yes"
+            } else {
+                "no"
+            },
             event.reason.lines().next().unwrap_or_default(),
         ]);
     }
@@ -166,6 +190,9 @@ fn as_text(found: &WholeEvent) -> anyhow::Result<String> {
             skipped.skipped_by,
             skipped.reason.replace('\n', "\n    ")
         ));
+        if skipped.replayed_at.is_some() {
+            text.push_str("  it was replayed since\n");
+        }
     }
     match &found.event {
         Some(event) => text.push_str(&json_line(event)?),

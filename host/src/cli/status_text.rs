@@ -31,6 +31,10 @@ pub fn render(report: &StatusReport, width: Option<u16>) -> String {
         "errors",
         report.subscriptions.iter().filter_map(of),
     ));
+    parts.extend(section(
+        "guests say otherwise now",
+        report.subscriptions.iter().filter_map(awaits_refresh),
+    ));
     let refused = report.refused_files.iter().map(refused_file);
     parts.extend(section("refused files", refused));
     let writers = report.open_writers.iter().filter_map(|it| writer(it, now));
@@ -168,6 +172,18 @@ fn indented(text: &str, lines_max: usize) -> String {
         lines.push(format!("… {} more lines", all - lines_max));
     }
     lines.join("\n  ")
+}
+
+fn awaits_refresh(one: &SubscriptionStatus) -> Option<String> {
+    let parts = &one.awaits_refresh;
+    (!parts.is_empty()).then(|| {
+        format!(
+            "{}: another {}; `projectionist refresh --id {}` takes over what can be",
+            one.id,
+            parts.join(", another "),
+            one.id
+        )
+    })
 }
 
 fn refused_file(refused: &RefusedFile) -> String {

@@ -56,6 +56,7 @@ fn active(id: &str) -> SubscriptionStatus {
         module: "3f9a2b1c".repeat(8),
         moved_at: Some(NOW),
         error: None,
+        awaits_refresh: Vec::new(),
         files: Vec::new(),
     }
 }
@@ -113,6 +114,13 @@ fn stopped() -> SubscriptionStatus {
     one
 }
 
+fn outdated() -> SubscriptionStatus {
+    SubscriptionStatus {
+        awaits_refresh: vec!["group", "filter"],
+        ..active("orders_1")
+    }
+}
+
 #[test]
 fn shows_every_subscription_and_what_is_wrong() {
     let place = FilePlace {
@@ -134,7 +142,13 @@ fn shows_every_subscription_and_what_is_wrong() {
         prepared_as: None,
     };
     let report = StatusReport {
-        subscriptions: vec![active("accounts_1"), booting(), failed(), stopped()],
+        subscriptions: vec![
+            active("accounts_1"),
+            booting(),
+            failed(),
+            stopped(),
+            outdated(),
+        ],
         refused_files: vec![
             refused(None, "not a WebAssembly file"),
             refused(Some("accounts_1"), "cannot be compiled: unexpected end"),

@@ -53,12 +53,17 @@ pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::
     let report = admin::wait(&opened.store, &whom, goal, timeout).await;
     opened.close().await?;
     let report = report.map_err(explain)?;
-    if arguments.output.json {
-        output::print(serde_json::to_string(&report)?)?;
-    } else {
-        output::print(render(&report))?;
-    }
+    show(&report, arguments.output)?;
     judge(&report, arguments.timeout, "--timeout")
+}
+
+/// Who was waited for, as a table or as a line of JSON.
+pub fn show(report: &WaitReport, output: OutputArguments) -> anyhow::Result<()> {
+    let text = match output.json {
+        true => serde_json::to_string(report)?,
+        false => render(report),
+    };
+    Ok(output::print(text)?)
 }
 
 /// Ends in an error unless everybody is there. `option` is what gives it longer.

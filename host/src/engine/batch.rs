@@ -85,7 +85,7 @@ pub(super) async fn run(
     if let Some(rows) = carried.rows.take() {
         batch.adopt(rows, shared.host, carried.passed_to);
     }
-    let wanted = target(known, &mut batch, portion.horizon).await?;
+    let wanted = target(shared, known, &state, portion.horizon).await?;
     let target = below_ceiling(&state, wanted);
     if state.position >= target && !arrives(state.status, known.run_mode) {
         let position = state.position;
@@ -186,16 +186,18 @@ fn is_current(known: &Subscription, state: &LaneState) -> bool {
 }
 
 /// Where this batch may go: the horizon, or for run mode once the horizon of the moment when booting began.
-async fn target(known: &Subscription, batch: &mut Batch, horizon: i64) -> Result<i64, Error> {
+async fn target(
+    shared: &Shared,
+    known: &Subscription,
+    state: &LaneState,
+    horizon: i64,
+) -> Result<i64, Error> {
     if known.run_mode != RunMode::Once {
         return Ok(horizon);
     }
-    match batch.state().boot_until {
+    match state.boot_until {
         Some(fixed) => Ok(fixed),
-        None => {
-            batch.fix_boot_until(horizon).await?;
-            Ok(horizon)
-        }
+        None => shared.store.fix_boot_until(&known.id, horizon).await,
     }
 }
 
@@ -308,7 +310,7 @@ fn handed(events: &[RecordedEvent]) -> Vec<(i64, String)> {
 }
 
 /// A fresh instance of the newest module, with the batch inside. The inner error is the guest's.
-pub(super) async fn start(
+async fn start(
     shared: &Arc<Shared>,
     known: &Subscription,
     state: &LaneState,

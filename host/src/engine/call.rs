@@ -33,23 +33,20 @@ pub(super) async fn prepare(
             )));
         }
     };
-    let settings: Settings = serde_json::from_value(known.settings.clone()).unwrap_or_default();
+    let settings = Settings::of(known);
+    let limits = settings.limits;
     let context = CallContext {
-        subscriber_id: known.id.clone(),
-        line: known.line.clone(),
-        kind: known.kind,
         live: state.status == Status::Active,
         muted: state.muted,
         attempt: failures.saturating_add(1),
         retry_context: (failures > 0)
             .then(|| state.retry_context.clone())
             .flatten(),
-        settings: Arc::new(settings.settings),
-        store: shared.store.clone(),
+        ..CallContext::of(known, settings, &shared.store)
     };
     Ok(Ok(Call {
         module,
         context,
-        limits: settings.limits,
+        limits,
     }))
 }

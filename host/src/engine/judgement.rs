@@ -355,7 +355,7 @@ impl Lane {
 
     /// What the operator set for this guest, else for its group, else the guest's own wish, else the host's.
     fn policy(&self, known: &Subscription) -> RetryPolicy {
-        let settings: Settings = serde_json::from_value(known.settings.clone()).unwrap_or_default();
+        let settings = Settings::of(known);
         let policies = &self.shared.retry;
         policies.of(&known.group, &known.descriptor, settings.retry)
     }

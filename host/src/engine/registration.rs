@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use subscription::{
-    Descriptor, Kind, LineVersion, Registration, RunMode, Start, Status, Stored, register, start,
+    Descriptor, Kind, LineVersion, Part, Registration, RunMode, Start, Status, Stored, outdated,
+    register, start, swapped,
 };
 
 use super::notice::Notice;
@@ -136,6 +137,17 @@ async fn swap(
         "{} has new code, from {file}",
         row.id
     );
+    let waits = outdated(&row.descriptor, found.module.descriptor());
+    if !waits.is_empty() {
+        let waits: Vec<&str> = waits.into_iter().map(Part::as_str).collect();
+        tracing::warn!(
+            subscription = row.id,
+            "{} says another {} now; `projectionist refresh --id {}` takes over what can be",
+            row.id,
+            waits.join(", another "),
+            row.id
+        );
+    }
     shared.notify(Notice::Swapped {
         subscription: row.id.clone(),
         file: file.to_owned(),
@@ -166,18 +178,14 @@ async fn write_swap(
     row: &Subscription,
     to: &Digest,
 ) -> Result<bool, Error> {
+    // An operator takes over the rest.
+    let descriptor = swapped(&row.descriptor, found.module.descriptor());
     let swap = Swap {
         id: &row.id,
         from: &row.module,
         to,
-        descriptor: found.module.descriptor(),
+        descriptor: &descriptor,
         settings: &stored_form(&found.settings),
-        // A run mode may change while the subscription is New, unless it is not the guest's to choose.
-        run_mode: if row.run_mode == row.descriptor.run_mode {
-            found.module.descriptor().run_mode
-        } else {
-            row.run_mode
-        },
     };
     shared.store.swap_module(&swap).await
 }
@@ -206,7 +214,7 @@ fn stored_form(settings: &Settings) -> serde_json::Value {
 
 /// Settings that a projector can read are part of its identity: other settings would give other rows.
 fn check_settings(new: &Settings, row: &Subscription) -> Result<(), String> {
-    let old: Settings = serde_json::from_value(row.settings.clone()).unwrap_or_default();
+    let old = Settings::of(row);
     if row.kind == Kind::Projector && old.settings != new.settings {
         return Err(format!(
             "the [settings] of {} changed; a projector can read them, so rows written before and after would differ: bump the id to {}_{}, or put the old settings back",

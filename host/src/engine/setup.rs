@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use subscription::{Input, Next, Status};
 
-use super::batch::{self, FailedBatch};
+use super::batch::FailedBatch;
+use super::call::{self, Call};
 use super::shared::Shared;
-use crate::guest::Failure;
+use crate::guest::{Failure, Visit, visit};
 use crate::store::{
     Batch, Change, Durability, Error, Grant, LaneKey, Opening, Outcome, Subscription,
 };
@@ -43,14 +44,16 @@ pub(super) async fn run(
             before_chunk: 0,
         })))
     };
-    let mut instance = match batch::start(shared, known, &state, batch, None).await? {
-        Ok(instance) => instance,
+    let failures = state.attempts.unsigned_abs();
+    let Call {
+        module,
+        context,
+        limits,
+    } = match call::prepare(shared, known, &state, failures).await? {
+        Ok(call) => call,
         Err(failure) => return failed(failure),
     };
-    if let Err(failure) = instance.setup().await {
-        return failed(failure);
-    }
-    let batch = match instance.finish().await {
+    let batch = match visit(&module, context, limits, batch, Visit::SetUp).await {
         Ok(batch) => batch,
         Err(failure) => return failed(failure),
     };

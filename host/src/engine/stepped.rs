@@ -76,13 +76,22 @@ impl Host {
 
     /// The same with so many events for each subscription at most.
     pub async fn once_at_most(&mut self, limit: Option<u32>) -> Result<CaughtUp, Error> {
-        let result = self.catch_up(limit).await;
+        let result = self.scan_and_catch_up(limit).await;
         self.leave().await;
         result
     }
 
-    async fn catch_up(&mut self, limit: Option<u32>) -> Result<CaughtUp, Error> {
+    async fn scan_and_catch_up(&mut self, limit: Option<u32>) -> Result<CaughtUp, Error> {
         self.scan().await?;
+        self.catch_up(None, limit).await
+    }
+
+    /// Catches these subscriptions up, or all, with what is there and is appended meanwhile. The directory is not looked at.
+    pub async fn catch_up(
+        &mut self,
+        of: Option<&[String]>,
+        limit: Option<u32>,
+    ) -> Result<CaughtUp, Error> {
         let mut lanes: HashMap<LaneKey, Option<u32>> = HashMap::new();
         let mut events = 0;
         loop {
@@ -91,6 +100,9 @@ impl Host {
             switch::due(&self.shared).await?;
             let mut worked = false;
             for row in self.shared.store.lanes(None).await? {
+                if of.is_some_and(|ids| !ids.contains(&row.key.subscription)) {
+                    continue;
+                }
                 let left = lanes.entry(row.key.clone()).or_insert(limit);
                 let mut lane = Lane::new(Arc::clone(&self.shared), row.key).at_most(*left);
                 worked |= step_until_idle(&mut lane).await?;
@@ -124,6 +136,23 @@ impl Host {
             switched |= attempted == switch::Attempt::Switched;
         }
         Ok(switched)
+    }
+
+    /// Takes these subscriptions to what is settled now, or as far as they come in that time; a batch that is open then is
+    /// rolled back. What a guest appends meanwhile is left to others: a guest that answers itself would never be through.
+    pub async fn catch_up_once(&mut self, ids: &[String], patience: Duration) -> Result<(), Error> {
+        let catching_up = async {
+            self.follower.look().await?;
+            for id in ids {
+                for row in self.shared.store.lanes(Some(id)).await? {
+                    let mut lane = Lane::new(Arc::clone(&self.shared), row.key);
+                    step_until_idle(&mut lane).await?;
+                }
+            }
+            Ok(())
+        };
+        let in_time = tokio::time::timeout(patience, catching_up).await;
+        in_time.unwrap_or(Ok(()))
     }
 
     /// Registers the guests of the directory, and leaves what follows from that to others.

@@ -147,8 +147,7 @@ fn duty_of(shared: &Shared, line: &LineRow, rows: &[Subscription]) -> LineDuty {
     };
     let members: Vec<LineMember> = of_line()
         .map(|row| {
-            let settings: Settings =
-                serde_json::from_value(row.settings.clone()).unwrap_or_default();
+            let settings = Settings::of(row);
             LineMember {
                 id: row.descriptor.id.clone(),
                 status: row.status,

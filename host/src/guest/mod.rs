@@ -16,6 +16,7 @@ mod recovery;
 mod runtime;
 mod settings;
 mod state;
+mod visit;
 mod wasi;
 
 pub use check::{Refusal, check_header};
@@ -28,3 +29,4 @@ pub use recovery::{Recovered, recover};
 pub use runtime::{Runtime, engine};
 pub use settings::{MAX_SETTINGS_BYTES, Settings, Versions};
 pub use state::CallContext;
+pub use visit::{Visit, visit};

@@ -7,7 +7,7 @@ use subscription::{BadRetry, RetryChange, SwitchWhen};
 
 use super::check::Refusal;
 use super::limits::Limits;
-use crate::store::{MAX_HANDLE_TIMEOUT_MS, MAX_SETUP_TIMEOUT_MS};
+use crate::store::{MAX_HANDLE_TIMEOUT_MS, MAX_SETUP_TIMEOUT_MS, Subscription};
 
 /// Largest settings file, in bytes.
 pub const MAX_SETTINGS_BYTES: u64 = 64 * 1024;
@@ -34,6 +34,11 @@ pub struct Versions {
 }
 
 impl Settings {
+    /// As they are stored with the subscription: [`Settings::parse`] has seen them.
+    pub fn of(subscription: &Subscription) -> Settings {
+        serde_json::from_value(subscription.settings.clone()).unwrap_or_default()
+    }
+
     /// Reads the text of a settings file; numbers and booleans under `[settings]` become text.
     ///
     /// # Errors

@@ -11,8 +11,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::imports::Cause;
 use super::limits::{Limits, Meter};
 use super::output::Output;
+use super::settings::Settings;
 use super::wasi;
-use crate::store::{Batch, Store};
+use crate::store::{Batch, Store, Subscription};
 
 /// Who the guest is and where its subscription stands; the answers of the `context` and `config` imports.
 #[derive(Clone)]
@@ -30,6 +31,23 @@ pub struct CallContext {
     /// What the operator set for the guest to read.
     pub settings: Arc<BTreeMap<String, String>>,
     pub store: Store,
+}
+
+impl CallContext {
+    /// For the first call about a subscription that is not live.
+    pub fn of(subscription: &Subscription, settings: Settings, store: &Store) -> CallContext {
+        CallContext {
+            subscriber_id: subscription.id.clone(),
+            line: subscription.line.clone(),
+            kind: subscription.kind,
+            live: false,
+            muted: subscription.muted,
+            attempt: 1,
+            retry_context: None,
+            settings: Arc::new(settings.settings),
+            store: store.clone(),
+        }
+    }
 }
 
 /// The data of a wasmtime store.

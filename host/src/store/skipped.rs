@@ -16,6 +16,8 @@ pub struct SkippedEvent {
     pub skipped_by: String,
     pub reason: String,
     pub skipped_at: OffsetDateTime,
+    /// When its processor handled it after all.
+    pub replayed_at: Option<OffsetDateTime>,
     /// `None`: the log does not hold the event any more.
     pub stream: Option<String>,
     pub event_type: Option<String>,
@@ -46,6 +48,7 @@ impl Store {
                     skipped_by: row.try_get("skipped_by")?,
                     reason: row.try_get("reason")?,
                     skipped_at: row.try_get("skipped_at")?,
+                    replayed_at: row.try_get("replayed_at")?,
                     stream: row.try_get("stream")?,
                     event_type: row.try_get("event_type")?,
                 })

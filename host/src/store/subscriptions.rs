@@ -78,7 +78,6 @@ pub struct Swap<'a> {
     pub to: &'a Digest,
     pub descriptor: &'a Descriptor,
     pub settings: &'a serde_json::Value,
-    pub run_mode: RunMode,
 }
 
 /// The text of a run mode in the table.
@@ -221,6 +220,17 @@ impl Store {
         Ok(true)
     }
 
+    /// Run mode once: fixes where the subscription is finished, unless that is fixed already. In a transaction of its own: inside
+    /// of the batch it would lock the row, and operators out, until the batch ends. Without a row there is nothing to finish.
+    pub async fn fix_boot_until(&self, id: &str, position: i64) -> Result<i64, Error> {
+        let fixed = sqlx::query_scalar(include_str!("sql/change_boot_until.sql"))
+            .bind(id)
+            .bind(position)
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(fixed.unwrap_or(position))
+    }
+
     /// Compare-and-set of a status. `false`: the row was not in `from` any more, look again.
     pub async fn change_status(&self, id: &str, from: Status, to: Status) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
@@ -260,7 +270,6 @@ impl Store {
             .bind(swap.to.as_slice())
             .bind(sqlx::types::Json(swap.descriptor))
             .bind(sqlx::types::Json(swap.settings))
-            .bind(run_mode_text(swap.run_mode))
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(row) = swapped else {

@@ -15,6 +15,7 @@ mod option;
 mod pace;
 mod presence;
 mod quote;
+mod refresh;
 mod register;
 mod retry;
 mod retry_change;
@@ -38,6 +39,7 @@ pub use pace::{
     LIVE_EVENTS_MAX, PROCESSOR_CHUNKS_MAX, Pace, batch_limit,
 };
 pub use presence::{Chosen, File, Look, choose, has_successor, missing};
+pub use refresh::{Kept, Part, Refresh, outdated, refresh, swapped};
 pub use register::{LineVersion, Refused, Registration, Stored, register};
 pub use retry::{
     RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RETRY_JITTER_PERCENT_MAX, RetryPolicy,

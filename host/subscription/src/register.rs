@@ -47,8 +47,8 @@ pub enum Registration {
 
 /// Decides what the module `found` is to the subscription with its id.
 ///
-/// A changed group, and a processor's changed filter, wait for `refresh`; a run mode may change while the
-/// subscription is New and has no checkpoint to contradict it.
+/// A changed group, a processor's changed filter, and a run mode that changes while the subscription is New and has no
+/// tables to contradict it, wait for [`crate::refresh`].
 ///
 /// # Errors
 /// [`Refused`] when the module would contradict what has been built, or a version that is live.
@@ -67,13 +67,11 @@ pub fn register(
         None => check_line(found, line_versions)
             .map_err(refuse)
             .map(|()| Registration::New),
-        Some(stored) => {
-            check_same(stored, found).map_err(refuse)?;
-            match stored.digest == *found_digest {
-                true => Ok(Registration::Unchanged),
-                false => Ok(Registration::Swap),
-            }
-        }
+        // The same bytes say what they said when they were taken up, and some of that may wait for `refresh`.
+        Some(stored) if stored.digest == *found_digest => Ok(Registration::Unchanged),
+        Some(stored) => check_same(stored, found)
+            .map_err(refuse)
+            .map(|()| Registration::Swap),
     }
 }
 

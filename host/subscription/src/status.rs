@@ -135,6 +135,13 @@ impl Status {
         Ok(Next::Status(status))
     }
 
+    /// Whether any input leads from here to `to`: what can be held against a row, which shows statuses and no inputs.
+    /// PostgreSQL refuses every other change, by a table that is made of this.
+    pub fn may_become(self, to: Status, mode: RunMode) -> bool {
+        let leads = |input: Input| self.on(input, mode) == Ok(Next::Status(to));
+        Input::all().into_iter().any(leads)
+    }
+
     /// What a host owes a subscription with this status.
     pub fn duty(self) -> Duty {
         match self {

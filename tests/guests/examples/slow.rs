@@ -3,9 +3,6 @@
 
 use projectionist_sdk::prelude::*;
 
-/// Turns of the loop below in a millisecond, about; a projector has no clock.
-const TURNS_PER_MS: u64 = 400_000;
-
 /// One row per event. `n` is what the counter said then.
 #[derive(Table)]
 #[table(name = "handled")]
@@ -36,7 +33,7 @@ fn handle(
     handled: Table<Handled>,
     counters: Table<Counter>,
 ) -> Result {
-    wait(config.parse_or("delay-ms", 0)?);
+    test_guests::busy_for_ms(config.parse_or("delay-ms", 0)?);
     let n = counters.change("events", |counter| {
         counter.n += 1;
         counter.n
@@ -45,17 +42,6 @@ fn handle(
         position: i64::try_from(position.0)?,
         n,
     })
-}
-
-fn wait(delay_ms: u64) {
-    let mut state = 1_u64;
-    for _ in 0..delay_ms * TURNS_PER_MS {
-        state = std::hint::black_box(
-            state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1),
-        );
-    }
 }
 
 export_projector!(projector);

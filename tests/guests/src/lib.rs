@@ -86,3 +86,18 @@ pub fn answer_and_note(command: Message, context: Context, append: Append, sql: 
     sql.execute(NOTE, &params![position, muted])?;
     answer(command, append)
 }
+
+/// Turns of the loop below in a millisecond, about; a projector has no clock.
+const TURNS_PER_MS: u64 = 400_000;
+
+/// Computes for about so long.
+pub fn busy_for_ms(delay_ms: u64) {
+    let mut state = 1_u64;
+    for _ in 0..delay_ms * TURNS_PER_MS {
+        state = std::hint::black_box(
+            state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1),
+        );
+    }
+}

@@ -153,10 +153,10 @@ impl Batch {
         self.call(statement, proof).await
     }
 
-    /// Run mode once: fixes where the subscription is finished.
-    pub async fn fix_boot_until(&mut self, position: i64) -> Result<(), Error> {
-        let proof = self.proof(&["boot-until", &position.to_string()]);
-        let statement = sqlx::query(include_str!("../sql/fix_boot_until.sql")).bind(position);
+    /// Marks a skipped event as handled after all, in the same transaction as what the guest made of it.
+    pub async fn mark_replayed(&mut self, position: i64) -> Result<(), Error> {
+        let proof = self.proof(&["replayed", &position.to_string()]);
+        let statement = sqlx::query(include_str!("../sql/mark_replayed.sql")).bind(position);
         self.call(statement, proof).await
     }
 

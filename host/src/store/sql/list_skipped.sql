@@ -1,5 +1,5 @@
 -- The event is there for as long as the log has it.
-SELECT s.subscription, s.position, s.generation, s.skipped_by, s.reason, s.skipped_at,
+SELECT s.subscription, s.position, s.generation, s.skipped_by, s.reason, s.skipped_at, s.replayed_at,
        {stream} AS stream, {type} AS event_type
 FROM projectionist.skipped_events s
 LEFT JOIN {table} e ON {position} = s.position

@@ -20,7 +20,10 @@ WITH wanted AS (
     FOR UPDATE OF k SKIP LOCKED
 ), moved AS (
     UPDATE projectionist.checkpoints AS c
-    SET position = f.passed_to, moved_at = pg_catalog.clock_timestamp(), moved_by = $6
+    SET position = f.passed_to, moved_at = pg_catalog.clock_timestamp(),
+        -- Not of this host if it was not before: somebody may have written rows without moving it, as a replay does, and what
+        -- this host knows of rows is not true then.
+        moved_by = CASE WHEN c.moved_by = $6 THEN $6 END
     FROM free AS f
     WHERE c.subscription = f.subscription AND c.lane = f.lane
     RETURNING c.subscription, c.lane, c.position

@@ -1,8 +1,10 @@
 //! The rules as their users see them: one file a behaviour, one binary.
 
 mod descriptors;
+mod documents;
 mod filters;
 mod ids;
+mod refreshing;
 mod registration;
 mod stored_forms;
 mod transitions;

@@ -1,0 +1,1 @@
+SELECT pj_batch.mark_replayed($1, $2, $3)

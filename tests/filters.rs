@@ -1,0 +1,224 @@
+//! Which events reach a guest: the condition in SQL wants what the rules want, and what is left out moves the checkpoint.
+
+use projectionist::store::{NewEvent, ReadFilter, ReadLimit, RecordedEvent, Store};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use subscription::{Clause, Filter, Pattern};
+
+use crate::support::log::column;
+use crate::support::{Modules, TestDatabase, stepped};
+
+/// Filters that are tried against the log of one test.
+const FILTERS: usize = 300;
+
+/// Every event of the log that the database finds.
+async fn found(store: &Store, filter: &Filter) -> Vec<i64> {
+    let limit = ReadLimit {
+        events: 10_000,
+        bytes: usize::MAX,
+    };
+    let page = store
+        .read_events(0, i64::MAX, &ReadFilter::from(filter), limit)
+        .await
+        .unwrap_or_else(|error| panic!("{filter}: {error}"));
+    page.events.iter().map(|event| event.position).collect()
+}
+
+/// Every event of the log that the rules want.
+fn wanted(log: &[RecordedEvent], filter: &Filter) -> Vec<i64> {
+    log.iter()
+        .filter(|event| filter.matches(&event.event_type, &event.stream, &event.tags))
+        .map(|event| event.position)
+        .collect()
+}
+
+/// A log in which words are short and alike, with all that means something to SQL.
+async fn log() -> (TestDatabase, Vec<RecordedEvent>) {
+    let database = TestDatabase::new().await;
+    let types = [
+        "a", "aa", "A", "ab", "b%", "b_", "_", "%", "ä", "äb", "a b", "\\",
+    ];
+    let streams = ["a", "a-1", "a-10", "aa", "b%", "ä-1", "'", "\"x\""];
+    let tags: [&[&str]; 6] = [
+        &[],
+        &["a"],
+        &["aa", "b"],
+        &["ä"],
+        &["%"],
+        &["a:1", "a:2", "B"],
+    ];
+    for stream in streams {
+        let mut events = Vec::new();
+        for event_type in types {
+            for tags in tags {
+                events.push(NewEvent {
+                    tags: tags.iter().map(ToString::to_string).collect(),
+                    ..NewEvent::new(event_type)
+                });
+            }
+        }
+        database.append(stream, &events).await;
+    }
+    let all = ReadLimit {
+        events: 10_000,
+        bytes: usize::MAX,
+    };
+    let everything = ReadFilter::everything();
+    let store = database.store();
+    let page = store.read_events(0, i64::MAX, &everything, all).await;
+    let events = page.expect("the log").events;
+    assert_eq!(events.len(), 8 * 12 * 6);
+    (database, events)
+}
+
+fn pattern(texts: &'static [&'static str]) -> impl Strategy<Value = Pattern> {
+    let text = prop::sample::select(texts);
+    (text, any::<bool>()).prop_map(|(text, prefix)| match prefix {
+        true => Pattern::Prefix(text.to_owned()),
+        false if text.is_empty() => Pattern::Exact("a".to_owned()),
+        false => Pattern::Exact(text.to_owned()),
+    })
+}
+
+fn any_filter() -> impl Strategy<Value = Filter> {
+    let words = &[
+        "", "a", "aa", "A", "a-", "a-1", "a:", "b", "b%", "b_", "_", "%", "ä", "ä-", "a ", "\\",
+        "'", "\"x",
+    ];
+    let list = || prop::collection::vec(pattern(words), 0..3);
+    let clause =
+        (list(), list(), list(), list()).prop_map(|(types, except_types, streams, tags)| Clause {
+            types,
+            except_types,
+            streams,
+            tags,
+        });
+    prop::collection::vec(clause, 0..4).prop_map(Filter)
+}
+
+#[tokio::test]
+async fn the_database_finds_what_the_rules_want() {
+    let (database, log) = log().await;
+    let store = database.store();
+    let mut runner = TestRunner::deterministic();
+    let (mut some, mut none) = (0, 0);
+    for _ in 0..FILTERS {
+        let tree = any_filter().new_tree(&mut runner);
+        let mut tree = tree.expect("a filter");
+        let filter = tree.current();
+        let expected = wanted(&log, &filter);
+        if found(&store, &filter).await == expected {
+            match expected.len() {
+                0 => none += 1,
+                count if count < log.len() => some += 1,
+                _ => {}
+            }
+            continue;
+        }
+        // The smallest filter that still shows it says what is wrong.
+        let mut smallest = filter;
+        while tree.simplify() {
+            let simpler = tree.current();
+            if found(&store, &simpler).await == wanted(&log, &simpler) {
+                if !tree.complicate() {
+                    break;
+                }
+            } else {
+                smallest = simpler;
+            }
+        }
+        let (in_sql, by_rule) = (found(&store, &smallest).await, wanted(&log, &smallest));
+        panic!("{smallest}: the database finds {in_sql:?}, the rules want {by_rule:?}");
+    }
+    assert!(
+        some > 100,
+        "{some} filters want some events, {none} want none"
+    );
+}
+
+#[tokio::test]
+async fn each_list_of_a_clause_and_each_form_of_a_pattern_works() {
+    let (database, log) = log().await;
+    let store = database.store();
+    let patterns = |texts: &[&str]| Pattern::parse_all(texts).expect("good patterns");
+    let lists = [&[] as &[&str], &["a"], &["a*"], &["*"], &["b%", "ä*"]];
+    for list in lists {
+        for place in 0..4 {
+            let mut clause = Clause::default();
+            let into = match place {
+                0 => &mut clause.types,
+                1 => &mut clause.except_types,
+                2 => &mut clause.streams,
+                _ => &mut clause.tags,
+            };
+            *into = patterns(list);
+            let filter = Filter(vec![clause]);
+            assert_eq!(
+                found(&store, &filter).await,
+                wanted(&log, &filter),
+                "{filter}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_guest_gets_what_its_filter_wants_and_the_rest_moves_the_checkpoint() {
+    let database = TestDatabase::new().await;
+    let tagged = |event_type: &str, tag: &str| NewEvent {
+        tags: vec![tag.to_owned()],
+        ..NewEvent::new(event_type)
+    };
+    for (stream, events) in [
+        (
+            "order-1",
+            ["OrderPlaced", "OrderSeen", "Paid", "OrderTestRun"],
+        ),
+        ("legacy", ["OrderPlaced", "Paid", "Shipped", "Order"]),
+        ("order", ["OrderPlaced", "Paid", "Paid", "Paid"]),
+    ] {
+        database.append(stream, &events.map(NewEvent::new)).await;
+    }
+    let last = [
+        tagged("Moved", "vip"),
+        tagged("Moved", "region:eu"),
+        tagged("Moved", "region"),
+        NewEvent::new("Moved"),
+    ];
+    let end = database.append("customer-1", &last).await[3].position;
+    let modules = Modules::with(&["wants_some"]);
+    let mut host = stepped(&database, &modules).await;
+
+    host.once().await.expect("caught up");
+
+    let seen: Vec<i64> = database
+        .seen("wants_some_1")
+        .await
+        .expect("rows")
+        .into_iter()
+        .map(|row| row.position)
+        .collect();
+    assert_eq!(seen, [1, 3, 5, 6, 8, 13, 14]);
+    assert_eq!(database.position("wants_some_1").await, end);
+    let status = database.status("wants_some_1").await;
+    assert_eq!(status, "Active");
+}
+
+#[tokio::test]
+async fn a_checkpoint_moves_although_nothing_is_wanted() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["waits"]);
+    let last = database.append_ticks(2_500).await;
+    let mut host = stepped(&database, &modules).await;
+
+    host.once().await.expect("caught up");
+
+    assert_eq!(database.position("waits_aa_1").await, last);
+    let types: Vec<String> = column(
+        database.pool(),
+        "SELECT DISTINCT type FROM projectionist.events",
+    )
+    .await;
+    assert_eq!(types, ["Tick"]);
+}
