@@ -162,6 +162,28 @@ async fn what_is_named_and_cannot_be_paused_is_refused_and_what_is_not_named_is_
 }
 
 #[tokio::test]
+async fn guests_are_in_the_group_of_their_kind_or_in_the_one_that_they_name() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    register(&store, "accounts_1", Kind::Projector).await;
+    register(&store, "mails", Kind::Processor).await;
+    let id = SubscriberId::parse("audit", Kind::Processor).expect("an id");
+    let named = Descriptor {
+        group: "default".to_owned(),
+        ..Descriptor::new(id, Kind::Processor)
+    };
+    register_with(&store, named, b"another module").await;
+    for (wanted, expected) in [
+        ("projector", "accounts_1"),
+        ("processor", "mails"),
+        ("default", "audit"),
+    ] {
+        let found = admin::matching(&store, &group(wanted)).await;
+        assert_eq!(found.expect("an answer"), [expected]);
+    }
+}
+
+#[tokio::test]
 async fn reactivating_forgets_the_error_and_its_count() {
     let database = TestDatabase::new().await;
     let store = database.store();

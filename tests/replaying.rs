@@ -1,14 +1,18 @@
 //! Events that were skipped are handed to their processor after all, once its trouble is over.
 
+use projectionist::admin::{self, Done, Replay};
+use projectionist::guest::Runtime;
 use projectionist::store::NewEvent;
 use serde_json::Value;
 use subscription::{Kind, Resume, Status, SubscriberId};
 use tempfile::TempDir;
 
 use crate::support::command::{shown, typed};
+use crate::support::log::{column, only};
+use crate::support::modules::compiler;
 use crate::support::process::modules;
 use crate::support::rows::{projector, register};
-use crate::support::{TestDatabase, guests};
+use crate::support::{HostProcess, InProcess, Modules, PATIENCE, TestDatabase, eventually, guests};
 
 const ID: &str = "skips_when_broken";
 
@@ -84,9 +88,9 @@ async fn what_was_skipped_is_handled_after_all_and_marked() {
 async fn a_running_host_and_a_replay_do_not_get_into_each_others_way() {
     let (database, modules) = skipped().await;
     set_broken(&modules, false);
-    let host = crate::support::HostProcess::start(database.url(), modules.path());
+    let host = HostProcess::start(database.url(), modules.path());
     let appender = database.append_continuously();
-    crate::support::eventually(crate::support::PATIENCE, async || {
+    eventually(PATIENCE, async || {
         let row = database.subscription(ID).await;
         match row.settings.pointer("/settings/broken") == Some(&Value::from("false")) {
             true => Ok(()),
@@ -130,4 +134,72 @@ async fn what_cannot_be_replayed_says_why_and_what_to_do() {
     }
     assert_eq!(answered(&database).await, []);
     insta::assert_snapshot!(text);
+}
+
+/// Waits until the counting guest has handled a position, and says what it counted.
+async fn counted(database: &TestDatabase, position: i64) -> i64 {
+    eventually(PATIENCE, async || {
+        match database.position("tallies_commands").await {
+            at if at >= position => Ok(()),
+            at => Err(format!("it is at {at}")),
+        }
+    })
+    .await;
+    let counts: Vec<i64> = column(
+        database.pool(),
+        "SELECT commands FROM tallies_commands.tally",
+    )
+    .await;
+    counts.first().copied().unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_host_that_keeps_rows_in_hand_sees_what_a_replay_made_of_them() {
+    let (database, modules) = (
+        TestDatabase::new().await,
+        Modules::with(&["tallies_commands"]),
+    );
+    let broken = |broken: bool| {
+        let settings = format!("[settings]\nbroken = {broken}\n");
+        modules.put_bytes("tallies_commands.toml", settings.as_bytes());
+    };
+    let append = async |event_type: &str| {
+        let appended = database.append("s", &[NewEvent::new(event_type)]).await;
+        appended[0].position
+    };
+    broken(true);
+    let skipped = append("Command").await;
+    let _host = InProcess::start(&database, &modules).await;
+    database.until_status("tallies_commands", "Active").await;
+    assert_eq!(counted(&database, skipped).await, 0);
+    broken(false);
+    eventually(PATIENCE, async || {
+        let row = database.subscription("tallies_commands").await;
+        match row.settings.pointer("/settings/broken") == Some(&Value::from("false")) {
+            true => Ok(()),
+            false => Err(row.settings.to_string()),
+        }
+    })
+    .await;
+    let handled = append("Command").await;
+    assert_eq!(counted(&database, handled).await, 1);
+
+    let replay = Replay {
+        store: database.store(),
+        runtime: Runtime::new().expect("a runtime"),
+        compiler: compiler(),
+        lane_patience: PATIENCE,
+    };
+    let replayed = replay.replay(&only("tallies_commands"), &[]).await;
+    let replayed = replayed.expect("an answer");
+    assert_eq!(replayed[0].result, Done::Done, "{replayed:?}");
+    assert_eq!(counted(&database, handled).await, 2);
+
+    // What nobody wants moves the checkpoint, without a batch that would look at the row.
+    let noise = append("Noise").await;
+    assert_eq!(counted(&database, noise).await, 2);
+    let last = append("Command").await;
+    assert_eq!(counted(&database, last).await, 3);
+    let listed = admin::skipped(&database.store(), &only("tallies_commands")).await;
+    assert!(listed.expect("a list")[0].replayed_at.is_some());
 }

@@ -81,6 +81,37 @@ async fn a_time_means_everything_that_was_recorded_since_then() {
 }
 
 #[tokio::test]
+async fn a_time_is_found_without_reading_what_was_recorded_before() {
+    let database = TestDatabase::new().await;
+    // An event each second, up to now; the plan depends on what the server knows of the table.
+    let fill = "INSERT INTO projectionist.events (stream, version, type, recorded_at)
+         SELECT 's', n, 'Tick', pg_catalog.now() - (60000 - n) * interval '1 second' FROM pg_catalog.generate_series(1, 60000) n;
+         VACUUM (ANALYZE) projectionist.events";
+    for statement in fill.split(';') {
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()));
+        done.execute(database.pool()).await.expect("done");
+    }
+    let store = database.store();
+    let minute_ago = store.clock().await.expect("a time") - time::Duration::minutes(1);
+
+    let found = store.position_before(minute_ago).await.expect("a position");
+
+    assert!((59_900..60_000).contains(&found), "{found}");
+    let sql = include_str!("../host/src/store/sql/position_before.sql");
+    let sql = projectionist::store::EventSource::built_in().render(sql);
+    let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("EXPLAIN {sql}")))
+        .bind(minute_ago)
+        .fetch_all(database.pool())
+        .await
+        .expect("a plan");
+    let plan = plan.join("\n");
+    assert!(
+        plan.contains("Bitmap Index Scan on events_by_time"),
+        "{plan}"
+    );
+}
+
+#[tokio::test]
 async fn rows_are_kept_where_that_is_asked_for_and_what_was_paused_stays_so() {
     let (database, modules) = caught_up().await;
     shown(&database, &["pause", "--id", ID]).await;

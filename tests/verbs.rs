@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use projectionist::cli;
 use subscription::Status;
 use tempfile::TempDir;
 
@@ -12,32 +11,6 @@ use crate::support::{TestDatabase, guests};
 
 async fn register(database: &TestDatabase, id: &str, status: Status) {
     rows::register(&database.store(), projector(id), status).await;
-}
-
-#[test]
-fn the_help_of_operators_verbs_reads_so() {
-    let verbs = [
-        "run",
-        "check",
-        "status",
-        "setup",
-        "boot",
-        "pause",
-        "reactivate",
-        "retry",
-        "refresh",
-        "skip",
-        "skipped",
-        "skipped list",
-        "skipped show",
-        "skipped replay",
-        "rewind",
-        "remove",
-        "teardown",
-        "wait",
-    ];
-    let helps: Vec<String> = verbs.map(|verb| cli::help_of(Some(verb))).to_vec();
-    insta::assert_snapshot!(helps.join("\n--------\n"));
 }
 
 #[tokio::test]

@@ -113,6 +113,29 @@ async fn an_append_waits_for_guests_that_are_marked_strong() {
     assert!(there.ends_with("exit 0\n"), "{there}");
 }
 
+#[tokio::test]
+async fn a_version_that_is_built_beside_a_live_one_holds_no_writer_up() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    append(&store, 3).await;
+    register(&store, strong("accounts_1"), Status::Active).await;
+    move_to(&store, "accounts_1", 3).await;
+    register(&store, strong("accounts_2"), Status::Booting).await;
+    let live = "UPDATE projectionist.lines SET live = 'accounts_1', live_since = now() WHERE line = 'accounts'";
+    sqlx::raw_sql(live)
+        .execute(database.pool())
+        .await
+        .expect("live");
+
+    let report = admin::wait(&store, &Whom::Strong, Goal::Head, Duration::ZERO).await;
+
+    let report = report.expect("a report");
+    assert_eq!(report.outcome, WaitOutcome::Reached, "{report:?}");
+    let mut application = database.connect().await;
+    let at_once = "SELECT projectionist.wait_for(3, '0 s')";
+    assert_eq!(ask(&mut application, at_once).await, Ok(true));
+}
+
 async fn ask(connection: &mut PgConnection, sql: &str) -> Result<bool, String> {
     sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
         .fetch_one(connection)

@@ -115,7 +115,16 @@ async fn chosen(store: &Store, whom: &Whom) -> Result<Vec<Subscription>, Error> 
     if criteria.ids.is_empty() {
         found.retain(|row| !matches!(row.status, Status::Detached(_) | Status::Finished));
     }
-    found.retain(|row| !strong || row.descriptor.consistency == Consistency::Strong);
+    if strong {
+        // A version that is built beside a live one holds no writer up: nobody reads it yet.
+        let lines = store.lines().await?;
+        let is_beside = |row: &Subscription| {
+            let line = lines.iter().find(|line| line.line == row.line);
+            let live = line.and_then(|line| line.live.as_ref());
+            live.is_some_and(|live| *live != row.id)
+        };
+        found.retain(|row| row.descriptor.consistency == Consistency::Strong && !is_beside(row));
+    }
     Ok(found)
 }
 

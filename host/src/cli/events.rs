@@ -40,6 +40,9 @@ pub struct Arguments {
     /// Only this type; with a * at the end, all that begin so. May be repeated.
     #[arg(long = "type", value_name = "TYPE", value_parser = pattern)]
     event_type: Vec<Pattern>,
+    /// Not this type; with a * at the end, none that begins so. May be repeated.
+    #[arg(long, value_name = "TYPE", value_parser = pattern)]
+    except_type: Vec<Pattern>,
     /// Only with this tag; with a * at the end, any that begins so. May be repeated.
     #[arg(long, value_name = "TAG", value_parser = pattern)]
     tag: Vec<Pattern>,
@@ -164,7 +167,7 @@ impl Arguments {
     fn filter(&self) -> Filter {
         Filter(vec![Clause {
             types: self.event_type.clone(),
-            except_types: Vec::new(),
+            except_types: self.except_type.clone(),
             streams: self.stream.clone(),
             tags: self.tag.clone(),
         }])

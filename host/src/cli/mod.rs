@@ -163,6 +163,17 @@ pub fn help_of(verb: Option<&str>) -> String {
     }
 }
 
+/// The names of all verbs, and of the parts of those that have some: `skipped`, `skipped list`.
+pub fn verbs_with_parts() -> Vec<String> {
+    let mut all = Vec::new();
+    for verb in Arguments::command().get_subcommands() {
+        all.push(verb.get_name().to_owned());
+        let parts = verb.get_subcommands();
+        all.extend(parts.map(|part| format!("{} {}", verb.get_name(), part.get_name())));
+    }
+    all
+}
+
 /// The names of all verbs.
 pub fn verbs() -> Vec<String> {
     Arguments::command()

@@ -148,16 +148,21 @@ pub fn ask(question: &str, participle: &str) -> anyhow::Result<()> {
     terminal.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Refusal {
-            what: format!("nothing was {participle}"),
-            because: Vec::new(),
-            hint: None,
-            exit: Exit::Failed,
-        }
-        .into()),
+    if is_yes(&answer) {
+        return Ok(());
     }
+    Err(Refusal {
+        what: format!("nothing was {participle}"),
+        because: Vec::new(),
+        hint: None,
+        exit: Exit::Failed,
+    }
+    .into())
+}
+
+/// What is not clearly a yes is none: an empty line, or the end of the input.
+fn is_yes(answer: &str) -> bool {
+    ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
 /// What will be dropped, and what will come back by itself.
@@ -206,8 +211,22 @@ impl Verb {
 
 #[cfg(test)]
 mod tests {
-    use super::{OnFailure, Removable, Verb, question};
+    use super::{OnFailure, Removable, Verb, is_yes, question};
     use crate::admin::status::FilePlace;
+
+    #[test]
+    fn only_a_clear_yes_is_one() {
+        for (answer, expected) in [
+            ("y\n", true),
+            ("Yes\n", true),
+            ("\n", false),
+            ("", false),
+            ("n\n", false),
+            ("yesterday\n", false),
+        ] {
+            assert_eq!(is_yes(answer), expected, "{answer:?}");
+        }
+    }
 
     #[test]
     fn the_question_says_what_goes_and_what_comes_back() {
