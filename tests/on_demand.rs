@@ -49,6 +49,12 @@ async fn the_exit_code_speaks_of_those_that_are_meant() {
     let well = [&run[..], &["--id", "records_1"]].concat();
     let well = typed(&database, &modules, &well).await;
     assert!(well.ends_with("exit 0\n"), "{well}");
+    database.append_ticks(2).await;
+    let json = [&run[..], &["--json", "--limit", "1"]].concat();
+    let json = typed(&database, &modules, &json).await;
+    insta::with_settings!({filters => guests::filters()}, {
+        insta::assert_snapshot!(json);
+    });
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod guests;
 mod import;
 mod intent;
 mod migrate;
+mod once;
 mod output;
 mod presenter;
 mod refresh;

@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use subscription::{BadRetry, Criteria, RetryPolicies};
+use subscription::{BadRetry, RetryPolicies};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::criteria::explain;
 use super::database::{DatabaseArguments, Opened, open};
 use super::output::{Exit, Refusal};
-use super::presenter;
-use crate::admin::{self, sample};
+use super::{once, presenter};
+use crate::admin::sample;
 use crate::embedded;
 use crate::engine::{self, Host, OnFailure, Options, Watch};
 use crate::guest::Compiler;
@@ -42,6 +41,9 @@ pub struct Arguments {
     /// With --once: only subscriptions of this group. May be repeated: any of them. With --id, both must fit.
     #[arg(long, value_name = "GROUP", requires = "once")]
     pub group: Vec<String>,
+    /// With --once: print what came of each subscription as lines of JSON, for programs.
+    #[arg(long, requires = "once")]
+    pub json: bool,
     /// When the event log is empty, fill it with made-up loan applications first.
     #[arg(long)]
     pub sample: bool,
@@ -132,7 +134,7 @@ async fn run_on(
     if arguments.once {
         // Given up in the middle, open batches are rolled back.
         let done = stop
-            .run_until_cancelled(once(host?, arguments, opened))
+            .run_until_cancelled(once::run(host?, arguments, opened))
             .await;
         return done.unwrap_or(Ok(()));
     }
@@ -238,7 +240,7 @@ async fn serve(
 }
 
 /// A failure that ended the host, with all that helps to find its cause.
-fn shown(error: engine::Error) -> anyhow::Error {
+pub fn shown(error: engine::Error) -> anyhow::Error {
     let engine::Error::Thrown(thrown) = error else {
         return error.into();
     };
@@ -257,60 +259,4 @@ fn shown(error: engine::Error) -> anyhow::Error {
         exit: Exit::Failed,
     }
     .into()
-}
-
-async fn once(mut host: Host, arguments: &Arguments, opened: &Opened) -> anyhow::Result<()> {
-    let criteria = Criteria {
-        ids: arguments.id.clone(),
-        groups: arguments.group.clone(),
-    };
-    let (done, meant) = if criteria.is_everything() {
-        (
-            host.once_at_most(arguments.limit).await.map_err(shown)?,
-            None,
-        )
-    } else {
-        // Registered first: a guest that is new may be meant.
-        host.register().await?;
-        let ids = admin::matching(&opened.store, &criteria).await;
-        let ids = ids.map_err(explain)?;
-        let done = host.catch_up(Some(&ids), arguments.limit).await;
-        let done = done.map_err(shown)?;
-        (done, Some(ids))
-    };
-    match done.limited.as_slice() {
-        [] => println!(
-            "caught up: {} events handled, everything up to position {} is done",
-            done.events, done.horizon
-        ),
-        limited => println!(
-            "{} events handled; there may be more for {}, which had as many as --limit allows",
-            done.events,
-            limited.join(", ")
-        ),
-    }
-    let failing: Vec<String> = opened
-        .store
-        .lanes(None)
-        .await?
-        .into_iter()
-        .filter(|lane| {
-            let is_meant = |ids: &Vec<String>| ids.contains(&lane.key.subscription);
-            meant.as_ref().is_none_or(is_meant)
-        })
-        .filter_map(|lane| {
-            lane.error
-                .map(|error| format!("{}: {}", lane.key.subscription, error.message))
-        })
-        .collect();
-    if failing.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal {
-        what: format!("{} in error", if failing.len() == 1 { "a subscription is".to_owned() } else { format!("{} subscriptions are", failing.len()) }),
-        because: failing,
-        hint: Some("`projectionist status` shows all of it; mend the guest and drop it in, or `projectionist reactivate` to try again".to_owned()),
-        exit: Exit::Failed,
-    }
-    .into())
 }

@@ -236,7 +236,7 @@ impl Host {
         Ok(settled)
     }
 
-    async fn keep_alive(&self) -> Result<(), Error> {
+    pub(super) async fn keep_alive(&self) -> Result<(), Error> {
         keep_alive(&self.shared, &self.options)
             .await
             .map_err(Error::from)

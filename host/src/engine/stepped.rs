@@ -1,6 +1,6 @@
 //! The engine step by step: `run --once`, `setup` and `boot` do what workers do, once, and say what came of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct CaughtUp {
     pub horizon: i64,
     /// Events handed to guests.
     pub events: usize,
+    /// Of these, those of each subscription, by id.
+    pub events_of: BTreeMap<String, usize>,
     /// Subscriptions that have had as many events as they were allowed to, by id; there may be more for them.
     pub limited: Vec<String>,
 }
@@ -76,13 +78,10 @@ impl Host {
 
     /// The same with so many events for each subscription at most.
     pub async fn once_at_most(&mut self, limit: Option<u32>) -> Result<CaughtUp, Error> {
-        let result = self.scan_and_catch_up(limit).await;
-        self.leave().await;
-        result
-    }
-
-    async fn scan_and_catch_up(&mut self, limit: Option<u32>) -> Result<CaughtUp, Error> {
-        self.scan().await?;
+        if let Err(error) = self.scan().await {
+            self.leave().await;
+            return Err(error);
+        }
         self.catch_up(None, limit).await
     }
 
@@ -92,8 +91,20 @@ impl Host {
         of: Option<&[String]>,
         limit: Option<u32>,
     ) -> Result<CaughtUp, Error> {
+        // Another host steps aside now and then for one that is alive.
+        self.keep_alive().await?;
+        let result = self.step_until_caught_up(of, limit).await;
+        self.leave().await;
+        result
+    }
+
+    async fn step_until_caught_up(
+        &mut self,
+        of: Option<&[String]>,
+        limit: Option<u32>,
+    ) -> Result<CaughtUp, Error> {
         let mut lanes: HashMap<LaneKey, Option<u32>> = HashMap::new();
-        let mut events = 0;
+        let mut events_of: BTreeMap<String, usize> = BTreeMap::new();
         loop {
             let horizon = self.follower.look().await?;
             // What is overtaken already is not built.
@@ -104,11 +115,12 @@ impl Host {
                     continue;
                 }
                 let left = lanes.entry(row.key.clone()).or_insert(limit);
+                let events = events_of.entry(row.key.subscription.clone()).or_default();
                 let mut lane = Lane::new(Arc::clone(&self.shared), row.key).at_most(*left);
                 worked |= step_until_idle(&mut lane).await?;
                 self.check_thrown()?;
                 *left = lane.left();
-                events += lane.handled();
+                *events += lane.handled();
             }
             if !worked {
                 worked = self.switch_lines().await?;
@@ -120,7 +132,8 @@ impl Host {
                 limited.dedup();
                 return Ok(CaughtUp {
                     horizon,
-                    events,
+                    events: events_of.values().sum(),
+                    events_of,
                     limited,
                 });
             }
