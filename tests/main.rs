@@ -36,6 +36,7 @@ mod status_moves;
 mod stepping;
 mod support;
 mod tidy;
+mod transactions;
 mod verbs;
 mod version_switches;
 mod versions;
