@@ -85,7 +85,8 @@ async fn a_batch_of_events_that_nobody_wants_needs_no_guest() {
     let mut stage = Stage::registered(&[ticks_alone], 1).await;
     stage.catch_up().await;
     // Whatever handles an event from now on fails.
-    let broken = "ALTER TABLE obeys_aa_1.seen ADD CONSTRAINT no_more CHECK (position < 2) NOT VALID";
+    let broken =
+        "ALTER TABLE obeys_aa_1.seen ADD CONSTRAINT no_more CHECK (position < 2) NOT VALID";
     sqlx::raw_sql(broken)
         .execute(stage.database.pool())
         .await

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::line::Line;
 use super::operation::{File, Guest, Who};
 
 /// Files, and what looks at them have found.
@@ -88,10 +89,9 @@ impl Directory {
             here.entry(*who).or_insert(*file);
         }
         let held = self.marker.keys().filter(|who| attached.contains(who));
-        let missing = held
-            .filter(|who| !here.contains_key(who))
-            .copied()
-            .collect();
+        let gone = held.filter(|who| !here.contains_key(who));
+        let missing = gone.filter(|who| !Line::succeeded(**who, here.keys().copied()));
+        let missing = missing.copied().collect();
         self.marker = here;
         missing
     }

@@ -2,6 +2,7 @@
 //! same, or the shortest history that parts them is shown.
 
 mod directory;
+mod line;
 mod operation;
 mod picture;
 mod real;

@@ -12,6 +12,8 @@ pub enum Who {
     Answering,
     /// A projector from the beginning.
     Beginning,
+    /// The next version of it.
+    Later,
     /// A projector from now on that wants two types alone.
     Now,
     /// A projector that runs once.
@@ -105,6 +107,8 @@ pub enum Operation {
         force: bool,
     },
     Remove(Who),
+    /// An operator wants this version to be live.
+    Activate(Who),
     Wait {
         hours: u32,
     },
@@ -112,12 +116,22 @@ pub enum Operation {
 }
 
 impl Who {
-    pub const ALL: [Who; 4] = [Who::Answering, Who::Beginning, Who::Now, Who::Once];
+    pub const ALL: [Who; 5] = [
+        Who::Answering,
+        Who::Beginning,
+        Who::Later,
+        Who::Now,
+        Who::Once,
+    ];
+
+    /// The versions of one line, in ascending order.
+    pub const VERSIONS: [Who; 2] = [Who::Beginning, Who::Later];
 
     pub fn id(self) -> &'static str {
         match self {
             Who::Answering => "answers_aa",
             Who::Beginning => "obeys_aa_1",
+            Who::Later => "obeys_aa_2",
             Who::Now => "obeys_ab_1",
             Who::Once => "obeys_ac_1",
         }
@@ -129,7 +143,7 @@ impl Guest {
         let id = self.who.id();
         let (mode, usual, other) = match self.who {
             Who::Answering => ("now", "every", "ticks"),
-            Who::Beginning => ("beginning", "every", "ticks"),
+            Who::Beginning | Who::Later => ("beginning", "every", "ticks"),
             Who::Now => ("now", "ticks", "every"),
             Who::Once => ("once", "every", "ticks"),
         };
@@ -228,6 +242,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(who, percent, keep_rows)| Operation::Rewind { who, percent, keep_rows }),
         1 => (who(), any::<bool>()).prop_map(|(who, force)| Operation::Teardown { who, force }),
         1 => who().prop_map(Operation::Remove),
+        2 => prop::sample::select(Who::VERSIONS.as_slice()).prop_map(Operation::Activate),
         4 => (1_u32..5).prop_map(|hours| Operation::Wait { hours }),
         1 => Just(Operation::Restart),
     ]

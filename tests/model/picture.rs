@@ -8,6 +8,9 @@ pub struct Picture {
     /// Type and, for what a guest appended, its cause.
     pub log: Vec<(String, Option<usize>)>,
     pub subscriptions: BTreeMap<String, Standing>,
+    /// The live version of the line, and what readers of the line see.
+    pub live: Option<String>,
+    pub read: Option<Vec<Row>>,
     /// Those of guests, by name.
     pub schemas: Vec<String>,
 }
@@ -33,7 +36,11 @@ impl Picture {
     }
 
     fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("schemas {:?}", self.schemas)];
+        let mut lines = vec![
+            format!("schemas {:?}", self.schemas),
+            format!("live {:?}", self.live),
+            format!("readers see {:?}", self.read),
+        ];
         let events = self.log.iter().zip(1..);
         lines.extend(
             events.map(|((event_type, cause), at)| format!("event {at}: {event_type} {cause:?}")),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use projectionist::admin::{self, Change, Done, Effects, OnFailure, Removal, Rewind, RowsOf};
 use projectionist::engine::{Host, Manner, Options, Outcome, StartAt};
 use projectionist::guest::Runtime;
-use projectionist::store::{Digest, LaneError, Store};
+use projectionist::store::{Digest, LaneError, Store, Unseen};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, PgPool};
 use subscription::RetryPolicy;
@@ -21,6 +21,9 @@ use crate::support::modules::compiler;
 use crate::support::{Modules, TestDatabase};
 
 const HOUR_MS: u64 = 3_600_000;
+
+/// The line that has two versions.
+const LINE: &str = "obeys_aa";
 
 /// What each wait takes longer than it says, so that what is due then is due.
 const MARGIN_MS: u64 = 1_000;
@@ -97,6 +100,13 @@ impl Real {
                 return one(self.removal(store).teardown(who.id(), on_failure).await);
             }
             Operation::Remove(who) => return one(self.removal(store).remove(who.id()).await),
+            Operation::Activate(who) => {
+                return match admin::activate(&store, who.id(), Unseen::PassOver).await {
+                    Ok(_) => Answer::Done,
+                    Err(admin::Error::UnknownIds { .. }) => Answer::Unknown,
+                    Err(other) => panic!("{other}"),
+                };
+            }
             Operation::Wait { hours } => {
                 let hours_ms = u64::from(*hours) * HOUR_MS;
                 let waited = Duration::from_millis(hours_ms + MARGIN_MS);
@@ -184,7 +194,10 @@ impl Real {
             };
             subscriptions.insert(row.id, standing);
         }
+        let line = store.line(LINE).await.expect("an answer");
         Picture {
+            live: line.and_then(|line| line.live),
+            read: rows(pool, LINE, &places).await,
             log: log(pool).await,
             subscriptions,
             schemas: schemas(pool).await,

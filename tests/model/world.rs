@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subscription::{Input, Next, RunMode, Status};
 
 use super::directory::Directory;
+use super::line::Line;
 use super::operation::{Guest, New, Operation, Who};
 use super::picture::{Answer, Failing, Picture, Standing};
 use super::state::{Known, Log, Subscription};
@@ -17,6 +18,7 @@ pub struct World {
     /// Hours that have been waited for.
     clock_h: u32,
     directory: Directory,
+    line: Line,
     subscriptions: BTreeMap<Who, Subscription>,
 }
 
@@ -48,12 +50,8 @@ impl World {
                 return self.rewind(*who, to, *keep_rows);
             }
             Operation::Teardown { who, force } => return self.tear_down(*who, *force),
-            Operation::Remove(who) => {
-                return match self.subscriptions.remove(who) {
-                    Some(_) => Answer::Done,
-                    None => Answer::Unknown,
-                };
-            }
+            Operation::Remove(who) => return self.remove(*who),
+            Operation::Activate(who) => return self.activate(*who),
             Operation::Wait { hours } => self.clock_h += hours,
             Operation::Restart => self.directory.restart(),
         }
@@ -79,7 +77,13 @@ impl World {
             rows: subscription.rows(&self.log),
         };
         let known = self.subscriptions.iter();
+        let live = self
+            .line
+            .live
+            .and_then(|live| self.subscriptions.get(&live));
         Picture {
+            live: self.line.live.map(|live| live.id().to_owned()),
+            read: live.and_then(|live| live.rows(&self.log)),
             log: self.log.picture(),
             subscriptions: known
                 .map(|(who, subscription)| (who.id().to_owned(), standing(subscription)))
@@ -121,12 +125,11 @@ impl World {
 
     /// The guest speaks for its id.
     fn take_up(&mut self, guest: Guest) {
-        match self.subscriptions.get_mut(&guest.who) {
-            Some(known) => known.take_over(guest),
-            None => {
-                let new = Subscription::register(guest, &self.log);
-                self.subscriptions.insert(guest.who, new);
-            }
+        if let Some(known) = self.subscriptions.get_mut(&guest.who) {
+            known.take_over(guest);
+        } else if self.line.admits(guest.who, &self.subscriptions) {
+            let new = Subscription::register(guest, &self.log);
+            self.subscriptions.insert(guest.who, new);
         }
     }
 
@@ -135,11 +138,13 @@ impl World {
         let mut left: BTreeMap<Who, Option<u32>> = BTreeMap::new();
         loop {
             let horizon = self.log.events.len();
+            self.line.due(&mut self.subscriptions);
             let mut worked = false;
             for (who, known) in &mut self.subscriptions {
                 let left = left.entry(*who).or_insert(limit);
                 worked |= known.drive(&mut self.log, horizon, self.clock_h, left);
             }
+            worked = worked || self.line.switch(&mut self.subscriptions);
             if !worked && self.log.events.len() == horizon {
                 return;
             }
@@ -244,7 +249,26 @@ impl World {
         if has_tables && known.guest.is_faulty() && !force {
             return Answer::Failed;
         }
-        self.subscriptions.remove(&who);
+        self.remove(who)
+    }
+
+    fn remove(&mut self, who: Who) -> Answer {
+        self.line.forget(who);
+        match self.subscriptions.remove(&who) {
+            Some(_) => Answer::Done,
+            None => Answer::Unknown,
+        }
+    }
+
+    fn activate(&mut self, who: Who) -> Answer {
+        let Some(known) = self.subscriptions.get_mut(&who) else {
+            return Answer::Unknown;
+        };
+        self.line.want(who);
+        if self.line.live != Some(who) && known.status.resume().is_some() {
+            known.input(Input::Reactivate);
+            known.trouble = None;
+        }
         Answer::Done
     }
 }
@@ -257,7 +281,7 @@ impl Guest {
     pub fn mode(self) -> RunMode {
         match self.who {
             Who::Answering | Who::Now => RunMode::FromNow,
-            Who::Beginning => RunMode::FromBeginning,
+            Who::Beginning | Who::Later => RunMode::FromBeginning,
             Who::Once => RunMode::Once,
         }
     }
