@@ -8,7 +8,7 @@ use subscription::{Input, Next, Resume, RunMode, Status};
 use crate::support::log::only;
 use crate::support::modules::compiler;
 use crate::support::obeys::{Manners, Script};
-use crate::support::rows::{projector, register};
+use crate::support::rows::{bring, projector, register};
 use crate::support::stage::{Stage, poison};
 use crate::support::{PATIENCE, TestDatabase};
 
@@ -73,10 +73,7 @@ async fn a_guest_that_is_gone_is_detached_whatever_its_status() {
     let mut stage = Stage::registered(&scripts, 2).await;
     let store = stage.database.store();
     for (id, status) in ids.iter().zip(&statuses) {
-        if *status != Status::New {
-            let changed = store.change_status(id, Status::New, *status).await;
-            assert!(changed.expect("changed"), "{id}");
-        }
+        bring(&store, id, *status).await;
         stage.modules.remove(&format!("{id}.wasm"));
     }
 
