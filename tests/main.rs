@@ -38,6 +38,8 @@ mod support;
 mod tidy;
 mod transactions;
 mod verbs;
+mod version_failpoints;
+mod version_processors;
 mod version_switches;
 mod versions;
 mod waiting;

@@ -48,16 +48,25 @@ impl TestDatabase {
 
     /// Appends one event after the other until told to stop.
     pub fn append_continuously(&self) -> Appender {
+        self.append_of_type_continuously("Tick", "ticks")
+    }
+
+    /// The same with events of a type in a stream.
+    pub fn append_of_type_continuously(
+        &self,
+        event_type: &'static str,
+        stream: &'static str,
+    ) -> Appender {
         let (store, stop) = (self.store(), CancellationToken::new());
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut count = 0;
             while !stopped.is_cancelled() {
                 // A connection may be cut off by the test: the event then is appended or it is not.
-                let tick = [event("Tick", &json!({}))];
+                let tick = [event(event_type, &json!({}))];
                 count += usize::from(
                     store
-                        .append("ticks", ExpectedVersion::Any, &tick)
+                        .append(stream, ExpectedVersion::Any, &tick)
                         .await
                         .is_ok(),
                 );

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use projectionist::store::FAILPOINT_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
-use super::{eventually, guests, target_dir};
+use super::{PATIENCE, eventually, guests, target_dir};
 
 /// The real binary, running `run`. Killed when it is dropped.
 pub struct HostProcess {
@@ -19,9 +20,26 @@ pub struct HostProcess {
 impl HostProcess {
     /// Starts a host over a directory of modules.
     pub fn start(url: &str, modules: &Path) -> HostProcess {
+        HostProcess::start_with(url, modules, |command| command)
+    }
+
+    /// Starts a host that kills itself at a failpoint.
+    pub fn dying_at(url: &str, modules: &Path, failpoint: &str) -> HostProcess {
+        HostProcess::start_with(url, modules, |command| {
+            command.env(FAILPOINT_VARIABLE, failpoint)
+        })
+    }
+
+    /// Starts a host with more words or variables.
+    pub fn start_with(
+        url: &str,
+        modules: &Path,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> HostProcess {
         let output = NamedTempFile::new().expect("a file for the output");
         let file = output.reopen().expect("the file again");
-        let child = Command::new(env!("CARGO_BIN_EXE_projectionist"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_projectionist"));
+        let child = change(&mut command)
             .args(["run", "--modules"])
             .arg(modules)
             .args(["--database-url", url, "--cache-dir"])
@@ -47,6 +65,16 @@ impl HostProcess {
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("gone");
+    }
+
+    /// Waits until it has killed itself.
+    pub async fn until_dead(mut self) {
+        let status = eventually(PATIENCE * 2, async || {
+            let ended = self.child.try_wait().expect("a child of ours");
+            ended.ok_or_else(|| format!("it runs on:\n{}", self.output()))
+        })
+        .await;
+        assert_eq!(status.code(), None, "killed, not ended: {}", self.output());
     }
 
     /// Asks the host to stop and waits for it; its exit code.

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use subscription::{Criteria, Input, Next, Resume, Status};
+use subscription::{Criteria, Input, Kind, Next, Resume, Status};
 use tokio::time::Instant;
 
 use super::guests::{LOOK_EVERY, Loaded, call, load};
@@ -124,6 +124,9 @@ impl Attempt<'_> {
         if let Some(refused) = self.refuse(found.status) {
             return Ok(refused);
         }
+        if let Some(refused) = self.refuse_what_is_read(&found).await? {
+            return Ok(refused);
+        }
         self.quieten(&found).await?;
         let (found, batch, module) = match self.take_lane_with_module(found).await? {
             Ready::Yes(found, batch, module) => (found, batch, module),
@@ -190,6 +193,26 @@ impl Attempt<'_> {
                 Some(self.not(Done::Refused, status, why))
             }
         }
+    }
+
+    /// A live version may be Detached, when its file went; readers see its tables all the same.
+    async fn refuse_what_is_read(
+        &self,
+        found: &Subscription,
+    ) -> Result<Option<Change>, store::Error> {
+        let is_teardown = matches!(self.manner, Manner::Teardown(_));
+        if !is_teardown || found.kind == Kind::Processor {
+            return Ok(None);
+        }
+        let line = self.removal.store.line(&found.line).await?;
+        let is_live = line.is_some_and(|line| line.live.as_deref() == Some(self.id));
+        Ok(is_live.then(|| {
+            let why = format!(
+                "it is the live version of {}, and readers see its tables: activate another version first, or use `projectionist remove --id {}` to drop it all the same",
+                found.line, self.id
+            );
+            self.not(Done::Refused, found.status, why)
+        }))
     }
 
     /// Brings it into a status in which no batch begins, where there is one.

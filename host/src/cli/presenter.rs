@@ -104,6 +104,10 @@ impl Presenter {
             Notice::SwitchHeldUp { line, to, why } => {
                 println!("{line:<20} waits      {to} has caught up, but {why}");
             }
+            Notice::Retired { subscription } => {
+                println!("{subscription:<20} dropped    it was kept for long enough");
+                self.seen.remove(&subscription);
+            }
             Notice::Refused { file, reason } => println!("{file:<20} refused    {reason}"),
             Notice::Directory {
                 problem: Some(problem),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use subscription::{BadRetry, RetryPolicies};
+use subscription::{BadRetry, Keep, RetryPolicies, SwitchWhen};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +71,14 @@ pub struct Arguments {
     /// For development: end with the first failure of a guest, show all of it, and exit with 1.
     #[arg(long)]
     pub throw: bool,
+    /// When a new version goes live that has caught up: as soon as it has, or when it is activated. A guest, or its settings
+    /// (switch under [versions]), may say otherwise.
+    #[arg(long, value_name = "WHEN", default_value = "ready", value_parser = switch_when)]
+    pub switch: SwitchWhen,
+    /// What is kept of the versions before the live one: all, a number of them, or a time such as 12h or 7d. A guest, or its
+    /// settings (keep under [versions]), may say otherwise.
+    #[arg(long, value_name = "WHAT", default_value_t = Keep::All)]
+    pub keep_versions: Keep,
     /// How long a host that is told to stop waits for its open batches.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub drain: u64,
@@ -212,8 +220,18 @@ fn options(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Options> {
         } else {
             OnFailure::GoOn
         },
+        switch_when: arguments.switch,
+        keep: arguments.keep_versions,
         ..Options::new(&arguments.modules, Compiler::new(program, cache))
     })
+}
+
+fn switch_when(text: &str) -> Result<SwitchWhen, String> {
+    match text {
+        "ready" => Ok(SwitchWhen::Ready),
+        "activated" => Ok(SwitchWhen::Activated),
+        _ => Err("it is `ready` or `activated`".to_owned()),
+    }
 }
 
 async fn serve(

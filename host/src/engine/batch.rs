@@ -12,7 +12,7 @@ use super::shared::Shared;
 use crate::guest::{Failure, Instance};
 use crate::store::{
     Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, ReadFilter,
-    ReadLimit, RecordedEvent, Subscription,
+    ReadLimit, RecordedEvent, Subscription, failpoint,
 };
 
 /// What a batch came to.
@@ -363,6 +363,9 @@ async fn commit(
     let rows = batch.keep_rows(up_to);
     match batch.commit(up_to, change, shared.host).await? {
         Outcome::Committed => {
+            if status != state.status {
+                failpoint("version-caught-up");
+            }
             carried.keep(rows, status, &shared.kept_rows);
             Ok(Ok(Done::Committed {
                 events: events.len(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use subscription::{RetryPolicies, SwitchWhen};
+use subscription::{Keep, RetryPolicies, SwitchWhen};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +65,8 @@ pub struct Options {
     pub on_failure: OnFailure,
     /// When a version that has caught up goes live, unless its guest or its settings say.
     pub switch_when: SwitchWhen,
+    /// What is kept of earlier versions, unless the live one or its settings say.
+    pub keep: Keep,
     /// What `status` calls this host.
     pub name: String,
 }
@@ -81,6 +83,7 @@ impl Options {
             retry: RetryPolicies::default(),
             on_failure: OnFailure::GoOn,
             switch_when: SwitchWhen::default(),
+            keep: Keep::default(),
             name: format!("pid {}", std::process::id()),
         }
     }
@@ -119,15 +122,7 @@ impl Host {
         let follower = Follower::start(&store).await?;
         raise_walls(&store).await?;
         let catalog = Catalog::new(runtime, options.compiler.clone());
-        let shared = Shared::new(
-            store,
-            catalog,
-            Uuid::new_v4(),
-            options.retry.clone(),
-            options.on_failure,
-            options.switch_when,
-            follower.horizon(),
-        );
+        let shared = Shared::new(store, catalog, Uuid::new_v4(), &options, follower.horizon());
         let intake = Intake::new(Arc::clone(&shared), options.modules.clone());
         Ok(Host {
             shared,

@@ -38,6 +38,8 @@ struct Judged {
     guest: Option<(Module, Settings)>,
     /// Why the guest is not taken up, although the file by itself may be good.
     refusal: Option<String>,
+    /// Its content changed while this host looked, and that was not taken up yet.
+    fresh: bool,
     /// The id that the file holds, also while its newest content is refused.
     id: Option<SubscriberId>,
 }
@@ -146,9 +148,11 @@ impl Intake {
             Ok((module, parsed)) => {
                 let id = Some(module.descriptor().id.clone());
                 let guest = Some((module, parsed));
+                let fresh = self.judged.contains_key(name);
                 self.judged.insert(
                     name.to_owned(),
                     Judged {
+                        fresh,
                         digest: Some(*digest),
                         settings_text: settings.clone(),
                         guest,
@@ -225,6 +229,7 @@ impl Intake {
         self.judged.insert(
             name.to_owned(),
             Judged {
+                fresh: false,
                 digest,
                 settings_text,
                 guest: None,
@@ -292,12 +297,16 @@ impl Intake {
                 continue;
             };
             let found = registration::Found {
+                fresh: judged.fresh,
                 path: self.path_of(&name),
                 file: &name,
                 module,
                 settings,
             };
             let taken_up = registration::take_up(&self.shared, &found, stored, &rows).await?;
+            if let Some(judged) = self.judged.get_mut(&name) {
+                judged.fresh = false;
+            }
             let refusal = taken_up.err();
             self.set_refusal(&name, refusal);
         }

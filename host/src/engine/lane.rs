@@ -163,7 +163,7 @@ impl Lane {
     /// Sets a New subscription up, with the input that says where it goes from there.
     pub async fn set_up(&mut self, known: &Subscription, input: Input) -> Result<Step, Error> {
         let done = {
-            let _permit = self.shared.permits.acquire().await;
+            let _permit = self.shared.permit(known).await;
             self.carried.forget();
             setup::run(&self.shared, known, &self.key, input).await?
         };
@@ -205,7 +205,7 @@ impl Lane {
         };
         let began = Instant::now();
         let done = {
-            let _permit = self.shared.permits.acquire().await;
+            let _permit = self.shared.permit(known).await;
             batch::run(&self.shared, known, &self.key, portion, &mut self.carried).await?
         };
         match done {

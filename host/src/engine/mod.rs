@@ -18,6 +18,7 @@ mod lane;
 mod notice;
 mod passing;
 mod registration;
+mod retire;
 mod setup;
 mod shared;
 mod stepped;

@@ -47,6 +47,8 @@ pub enum Notice {
         to: String,
         why: String,
     },
+    /// A version was dropped: it was kept for long enough.
+    Retired { subscription: String },
     /// A file was refused; the last good module stays.
     Refused { file: String, reason: String },
     /// The directory of modules cannot be looked at, or can again. Until it can, nothing changes.

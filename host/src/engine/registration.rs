@@ -20,6 +20,8 @@ pub(super) struct Found<'a> {
     pub path: PathBuf,
     pub module: Module,
     pub settings: Settings,
+    /// It changed while this host looked: a change is taken up, a standing difference between two directories is not.
+    pub fresh: bool,
 }
 
 /// Nothing to say, or why the guest is refused, in words.
@@ -46,12 +48,56 @@ pub(super) async fn take_up(
         Ok(registration) => registration,
         Err(refused) => return Ok(Err(refused.to_string())),
     };
+    if let (Registration::Swap | Registration::Unchanged, Some(row)) = (registration, stored)
+        && let Some(why) = differs_elsewhere(shared, found, row).await?
+    {
+        return Ok(Err(why));
+    }
     match (registration, stored) {
         (Registration::New, _) => register_new(shared, found, &versions).await,
         (Registration::Swap, Some(row)) => swap(shared, found, row).await,
         (Registration::Unchanged, Some(row)) => refresh_settings(shared, found, row).await,
         (_, None) => Ok(Ok(())),
     }
+}
+
+/// Two hosts whose directories hold different files for one id would take turns for ever: what runs stays, as long as a host that
+/// is alive has it, until a file changes.
+async fn differs_elsewhere(
+    shared: &Shared,
+    found: &Found<'_>,
+    row: &Subscription,
+) -> Result<Option<String>, Error> {
+    let same_code = row.module == *found.module.digest();
+    if found.fresh || (same_code && stored_form(&found.settings) == row.settings) {
+        return Ok(None);
+    }
+    let hosts = shared.store.hosts().await?;
+    let files = shared.store.host_files().await?;
+    let holder = files.iter().find(|(host, file)| {
+        *host != shared.host
+            && file.subscription.as_deref() == Some(&row.id)
+            && file.digest == Some(row.module)
+            && file.refusal.is_none()
+    });
+    let Some((host, file)) = holder else {
+        return Ok(None);
+    };
+    let host = hosts.iter().find(|known| known.id == *host);
+    let place = host.map_or_else(
+        || file.file.clone(),
+        |host| {
+            format!(
+                "{} in {} of the host {}",
+                file.file, host.modules, host.name
+            )
+        },
+    );
+    let what = if same_code { "settings" } else { "code" };
+    Ok(Some(format!(
+        "`{}` runs with other {what}, from {place}; this file is left aside while that one is there: put the same files into both directories",
+        row.id
+    )))
 }
 
 async fn register_new(
@@ -64,13 +110,15 @@ async fn register_new(
         return Ok(Ok(()));
     };
     let descriptor = found.module.descriptor();
+    let by_mode = |mode| match mode {
+        RunMode::FromNow => horizon,
+        RunMode::FromPosition(position) => position,
+        RunMode::FromBeginning | RunMode::Once => 0,
+    };
+    let repeats = found.settings.versions.repeat_effects;
     let (start_position, succession) = match start(descriptor, versions) {
         Start::As(mode) => {
-            let position = match mode {
-                RunMode::FromNow => horizon,
-                RunMode::FromPosition(position) => position,
-                RunMode::FromBeginning | RunMode::Once => 0,
-            };
+            let position = by_mode(mode);
             let is_later = descriptor.kind == Kind::Projector && has_earlier(descriptor, versions);
             let succession = if is_later {
                 Succession::Later
@@ -79,6 +127,10 @@ async fn register_new(
             };
             (position, succession)
         }
+        Start::After(earlier) | Start::Behind(earlier) if repeats => (
+            by_mode(descriptor.run_mode),
+            Succession::Instead(earlier.to_string()),
+        ),
         Start::After(earlier) => (0, Succession::After(earlier.to_string())),
         Start::Behind(earlier) => (0, Succession::Behind(earlier.to_string())),
     };

@@ -9,7 +9,7 @@ use super::call::{self, Call};
 use super::shared::Shared;
 use crate::guest::{Failure, Visit, visit};
 use crate::store::{
-    Batch, Change, Durability, Error, Grant, LaneKey, Opening, Outcome, Subscription,
+    Batch, Change, Durability, Error, Grant, LaneKey, Opening, Outcome, Subscription, failpoint,
 };
 
 /// What setting up came to.
@@ -60,6 +60,7 @@ pub(super) async fn run(
     let Ok(Next::Status(next)) = state.status.on(input, known.run_mode) else {
         return Ok(Done::Stale);
     };
+    failpoint("version-setting-up");
     match batch
         .commit(
             state.position,
@@ -68,7 +69,10 @@ pub(super) async fn run(
         )
         .await?
     {
-        Outcome::Committed => Ok(Done::SetUp { status: next }),
+        Outcome::Committed => {
+            failpoint("version-set-up");
+            Ok(Done::SetUp { status: next })
+        }
         Outcome::Refused(error) => failed(Failure::of_database("the commit failed", &error)),
         Outcome::Overtaken => Ok(Done::Stale),
     }

@@ -3,21 +3,24 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use subscription::{RetryPolicies, SwitchWhen};
-use tokio::sync::{Semaphore, broadcast, watch};
+use subscription::{Keep, RetryPolicies, Status, SwitchWhen};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::carried::KEPT_ROWS_KIB;
 use super::catalog::Catalog;
-use super::host::OnFailure;
+use super::host::{OnFailure, Options};
 use super::notice::{Notice, Thrown};
 use super::passing::Passing;
 use super::tail::Tail;
-use crate::store::Store;
+use crate::store::{Store, Subscription};
 
 /// Batches of one host that are open at the same time. Each needs a connection, and another one for reading.
 const MAX_OPEN_BATCHES: usize = 8;
+
+/// Of these, batches of subscriptions that are being built: the others are there for those that readers see.
+const MAX_BUILDING_BATCHES: usize = 4;
 
 /// Notices kept for a slow reader before it misses some.
 const NOTICES: usize = 1_024;
@@ -29,11 +32,14 @@ pub(super) struct Shared {
     pub retry: RetryPolicies,
     /// When versions go live whose guest and settings do not say.
     pub switch_when: SwitchWhen,
+    /// What is kept of earlier versions, if the live one does not say.
+    pub keep: Keep,
     /// Everything up to here is settled. None until the horizon has been seen once.
     pub horizon: watch::Receiver<Option<i64>>,
     /// "Look again": rows of subscriptions or modules have changed, by whomever.
     pub changes: watch::Sender<u64>,
-    pub permits: Semaphore,
+    permits: Semaphore,
+    building: Semaphore,
     /// Room for rows that lanes keep between batches, in KiB.
     pub kept_rows: Arc<Semaphore>,
     /// The newest events, for lanes that follow the head.
@@ -56,30 +62,44 @@ impl Shared {
         store: Store,
         catalog: Catalog,
         host: Uuid,
-        retry: RetryPolicies,
-        on_failure: OnFailure,
-        switch_when: SwitchWhen,
+        options: &Options,
         horizon: watch::Receiver<Option<i64>>,
     ) -> Arc<Shared> {
         Arc::new(Shared {
             store,
             catalog,
             host,
-            retry,
-            switch_when,
+            retry: options.retry.clone(),
+            switch_when: options.switch_when,
+            keep: options.keep,
             horizon,
             changes: watch::channel(0).0,
             permits: Semaphore::new(MAX_OPEN_BATCHES),
             kept_rows: Arc::new(Semaphore::new(KEPT_ROWS_KIB)),
             tail: Arc::default(),
             passing: Passing::default(),
+            building: Semaphore::new(MAX_BUILDING_BATCHES),
             has_company: AtomicBool::new(false),
             clock_ahead_ms: AtomicI64::new(0),
-            on_failure,
+            on_failure: options.on_failure,
             thrown: OnceLock::new(),
             thrown_at_all: CancellationToken::new(),
             notices: broadcast::channel(NOTICES).0,
         })
+    }
+
+    /// Leave to open a batch. What is being built has a share of its own, so that it never holds up what readers see.
+    pub async fn permit(&self, known: &Subscription) -> Permit<'_> {
+        let builds = known.muted
+            || known.left_live_at.is_some()
+            || !matches!(known.status, Status::Active | Status::Finished);
+        Permit {
+            _building: match builds {
+                true => self.building.acquire().await.ok(),
+                false => None,
+            },
+            _batch: self.permits.acquire().await.ok(),
+        }
     }
 
     /// Tells whoever listens; nobody need.
@@ -118,4 +138,10 @@ impl Shared {
     pub fn has_company(&self) -> bool {
         self.has_company.load(Ordering::Relaxed)
     }
+}
+
+/// Held as long as the batch is open.
+pub(super) struct Permit<'a> {
+    _building: Option<SemaphorePermit<'a>>,
+    _batch: Option<SemaphorePermit<'a>>,
 }

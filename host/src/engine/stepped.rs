@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::host::{Error, Host};
 use super::lane::{Lane, Step};
+use super::retire;
 use super::shared::Shared;
 use super::switch;
 use crate::store::{LaneKey, Subscription};
@@ -140,7 +141,7 @@ impl Host {
         }
     }
 
-    /// Switches lines whose next version has caught up. Whether anything changed.
+    /// Switches lines whose next version has caught up, and drops versions that are not kept. Whether anything changed.
     async fn switch_lines(&self) -> Result<bool, Error> {
         let never = CancellationToken::new();
         let mut switched = false;
@@ -148,6 +149,7 @@ impl Host {
             let attempted = switch::attempt(&self.shared, &handover, &never).await?;
             switched |= attempted == switch::Attempt::Switched;
         }
+        switched |= retire::look(&self.shared, &mut HashMap::new()).await?;
         Ok(switched)
     }
 

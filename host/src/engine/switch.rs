@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::notice::Notice;
+use super::retire;
 use super::shared::Shared;
 use crate::guest::Settings;
 use crate::store::{Error, Handover, Hindrance, Level, LineRow, Subscription, Switched, failpoint};
@@ -60,6 +61,7 @@ pub(super) enum Attempt {
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut changes = shared.changes.subscribe();
     let mut attempts: HashMap<String, JoinHandle<()>> = HashMap::new();
+    let mut told = HashMap::new();
     while !stop.is_cancelled() {
         changes.mark_unchanged();
         attempts.retain(|_, task| !task.is_finished());
@@ -73,6 +75,9 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 }
             }
             Err(error) => tracing::debug!("lines cannot be looked at for now: {error}"),
+        }
+        if let Err(error) = retire::look(&shared, &mut told).await {
+            tracing::debug!("versions cannot be dropped for now: {error}");
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}

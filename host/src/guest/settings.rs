@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use subscription::{BadRetry, RetryChange, SwitchWhen};
+use subscription::{BadRetry, Keep, RetryChange, SwitchWhen};
 
 use super::check::Refusal;
 use super::limits::Limits;
@@ -31,6 +31,12 @@ pub struct Versions {
     /// When it goes live: `ready` or `activated`. In place of the host's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switch: Option<SwitchWhen>,
+    /// What is kept of earlier versions once this one is live: `all`, a number of versions, or a time such as `7d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// A processor that begins by its own run mode instead of where the version before stops, and so repeats what that one did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repeat_effects: bool,
 }
 
 impl Settings {

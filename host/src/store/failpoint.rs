@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 pub const FAILPOINT_VARIABLE: &str = "PROJECTIONIST_FAILPOINT";
 
 /// Every step on the way from a new file to a switched line, in the order in which a host takes them.
-pub const FAILPOINTS: [&str; 16] = [
+pub const FAILPOINTS: [&str; 15] = [
     "module-kept",
     "version-registering",
     "version-registered",
@@ -22,7 +22,6 @@ pub const FAILPOINTS: [&str; 16] = [
     "switch-views-pointed",
     "switch-committing",
     "switch-committed",
-    "retire-torn-down",
     "retire-committing",
     "retire-committed",
 ];

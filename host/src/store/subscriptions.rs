@@ -66,6 +66,8 @@ pub enum Succession {
     Later,
     /// A later processor: this one is stopped, and it goes on exactly there.
     After(String),
+    /// A later processor that begins by its own run mode: this one is stopped, and what it did is repeated.
+    Instead(String),
     /// A later processor that builds its state from history first, muted, while this one works on.
     Behind(String),
 }
@@ -142,10 +144,14 @@ impl Store {
                 Some(position) => position,
                 None => return Ok(false),
             },
+            Succession::Instead(earlier) => match stop(&mut transaction, earlier).await? {
+                Some(_) => new.start_position,
+                None => return Ok(false),
+            },
             Succession::Behind(_) => 0,
         };
         let mode = match (succession, descriptor.run_mode) {
-            (Succession::First | Succession::After(_), own) => own,
+            (Succession::First | Succession::After(_) | Succession::Instead(_), own) => own,
             (Succession::Later | Succession::Behind(_), RunMode::Once) => RunMode::Once,
             (Succession::Later | Succession::Behind(_), _) => RunMode::FromBeginning,
         };
@@ -176,9 +182,6 @@ impl Store {
         make_schema(&mut transaction, id, self.walls()).await?;
         match (descriptor.kind, succession) {
             // Of processors the newest is the one that works; there is nothing that readers could be switched to.
-            (Kind::Processor, Succession::First | Succession::Later | Succession::After(_)) => {
-                set_live(&mut transaction, line, id).await?;
-            }
             (Kind::Processor, Succession::Behind(earlier)) => {
                 sqlx::query(include_str!("sql/keep_live.sql"))
                     .bind(line)
@@ -186,6 +189,7 @@ impl Store {
                     .execute(&mut *transaction)
                     .await?;
             }
+            (Kind::Processor, _) => set_live(&mut transaction, line, id).await?,
             (Kind::Projector, _) => {}
         }
         notify_control(&mut transaction).await?;
@@ -309,7 +313,10 @@ impl Store {
 }
 
 /// The end of `remove` and `teardown`, inside the transaction that holds the lanes: rows, schema and roles.
-async fn drop_subscription(connection: &mut PgConnection, id: &str) -> Result<bool, Error> {
+pub(super) async fn drop_subscription(
+    connection: &mut PgConnection,
+    id: &str,
+) -> Result<bool, Error> {
     let is_there = sqlx::query(include_str!("sql/lock_subscription.sql"))
         .bind(id)
         .fetch_optional(&mut *connection)

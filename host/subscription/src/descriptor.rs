@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::option::{check_options, rebuild_state, retry_policy, switch_when};
+use crate::option::{check_options, keep, rebuild_state, retry_policy, switch_when};
 use crate::quote::quoted;
 use crate::{
-    BadId, BadOption, BadPattern, CHUNK_EVENTS_MAX, Filter, KNOWN_OPTIONS, Pattern, RetryPolicy,
-    SubscriberId, SwitchWhen,
+    BadId, BadOption, BadPattern, CHUNK_EVENTS_MAX, Filter, KNOWN_OPTIONS, Keep, Pattern,
+    RetryPolicy, SubscriberId, SwitchWhen,
 };
 
 /// Bytes of a group's name.
@@ -138,6 +138,11 @@ impl Descriptor {
     /// When a version that has caught up goes live, if this guest says.
     pub fn switch_when(&self) -> Option<SwitchWhen> {
         switch_when(&self.options).unwrap_or(None)
+    }
+
+    /// Which versions are kept once this one is live, if this guest says.
+    pub fn keep(&self) -> Option<Keep> {
+        keep(&self.options).unwrap_or(None)
     }
 
     /// The option with this key.

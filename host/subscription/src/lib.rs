@@ -10,6 +10,7 @@ mod failure;
 mod filter;
 mod id;
 mod isolation;
+mod keep;
 mod line;
 mod option;
 mod pace;
@@ -32,6 +33,7 @@ pub use failure::{ErrorClass, SERIALIZATION_FAILURES_MAX, Verdict};
 pub use filter::{BadPattern, Clause, Filter, PATTERN_BYTES_MAX, Pattern};
 pub use id::{BadId, ID_BYTES_MAX, IdFault, Line, SubscriberId, VERSION_MAX};
 pub use isolation::{Clue, Isolation};
+pub use keep::{Aged, BadKeep, Keep};
 pub use line::{LineDuty, LineMember, SwitchWhen, line_duty};
 pub use option::{BadOption, KNOWN_OPTIONS, OPTION_BYTES_MAX, OPTIONS_MAX};
 pub use pace::{

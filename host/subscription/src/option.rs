@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::quote::quoted;
-use crate::{RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RetryPolicy, SwitchWhen};
+use crate::{
+    Keep, RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RetryPolicy, SwitchWhen,
+};
 
 /// Options in a descriptor.
 pub const OPTIONS_MAX: usize = 64;
@@ -19,9 +21,10 @@ const REBUILD_STATE: &str = "rebuild-state";
 const SWITCH: &str = "switch";
 /// The shape of the guest's tables, in words of the SDK's own: `account(id text key, balance bigint)`.
 pub(crate) const TABLES: &str = "tables";
+const KEEP: &str = "keep";
 
 /// The keys that the host knows. Others are reported and have no effect: a newer guest may run on an older host.
-pub const KNOWN_OPTIONS: [&str; 8] = [
+pub const KNOWN_OPTIONS: [&str; 9] = [
     RETRY_ATTEMPTS,
     RETRY_BASE_MS,
     RETRY_FACTOR,
@@ -30,6 +33,7 @@ pub const KNOWN_OPTIONS: [&str; 8] = [
     REBUILD_STATE,
     SWITCH,
     TABLES,
+    KEEP,
 ];
 
 /// An option that cannot be understood.
@@ -63,6 +67,10 @@ pub enum BadOption {
         key: String,
         value: String,
     },
+    Keep {
+        key: String,
+        value: String,
+    },
 }
 
 /// Checks the list as a whole and the value of each key that is known.
@@ -91,6 +99,7 @@ pub(crate) fn check_options(options: &[(String, String)]) -> Result<(), BadOptio
     }
     rebuild_state(options)?;
     switch_when(options)?;
+    keep(options)?;
     retry_policy(options, RetryPolicy::default()).map(drop)
 }
 
@@ -134,6 +143,17 @@ pub(crate) fn switch_when(options: &[(String, String)]) -> Result<Option<SwitchW
             value: other.to_owned(),
         }),
     }
+}
+
+/// Which versions are kept once this one is live, if the guest says.
+pub(crate) fn keep(options: &[(String, String)]) -> Result<Option<Keep>, BadOption> {
+    let Some(value) = value(options, KEEP) else {
+        return Ok(None);
+    };
+    Keep::parse(value).map(Some).map_err(|_| BadOption::Keep {
+        key: KEEP.to_owned(),
+        value: value.to_owned(),
+    })
 }
 
 fn value<'a>(options: &'a [(String, String)], key: &str) -> Option<&'a str> {
@@ -199,6 +219,12 @@ impl fmt::Display for BadOption {
             } => write!(
                 formatter,
                 "its option {} is {}: give a whole number from {least} to {most}",
+                quoted(key),
+                quoted(value)
+            ),
+            BadOption::Keep { key, value } => write!(
+                formatter,
+                "its option {} is {}: give `all`, a number of versions, or a time such as `7d`",
                 quoted(key),
                 quoted(value)
             ),

@@ -1,4 +1,4 @@
-//! No sin: `mailer` with the option to rebuild its state from history, without effects, before it takes over.
+//! No sin: `mailer` with the option to rebuild its state from history, without effects, before it takes over; it stops at `Poison`.
 
 use projectionist_sdk::prelude::*;
 use std::hint::black_box;
@@ -10,6 +10,9 @@ fn processor() -> Processor {
         .option("rebuild-state", true)
         .setup(test_guests::create_answered)
         .on("Command", test_guests::answer_and_note)
+        .on(test_guests::POISON, |_: Message| -> Result {
+            Err(Failure::stop("this version cannot deal with it"))
+        })
 }
 
 export_processor!(processor);

@@ -1,0 +1,1 @@
+SELECT projectionist.drop_tables($1)
