@@ -7,7 +7,7 @@ use std::time::Duration;
 use projectionist::engine::Host;
 
 use crate::support::log::codes;
-use crate::support::modules::bytes_of;
+use crate::support::modules::{bytes_of, with_text};
 use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually, guests, stepped};
 
 /// Larger than a module may be.
@@ -275,6 +275,38 @@ async fn what_contradicts_the_stored_subscription_is_refused() {
     catch_up(&mut host).await;
     let seen = database.until_all_seen_once("records_1").await;
     assert_eq!(codes(&seen), ["a", "b"], "with the old settings it does");
+}
+
+#[tokio::test]
+async fn other_tables_another_filter_and_another_run_mode_want_another_id() {
+    let (database, modules) = (TestDatabase::new().await, Modules::new());
+    modules.put("counts.wasm", "counts_rows");
+    modules.put("waits.wasm", "waits");
+    let mut host = stepped(&database, &modules).await;
+    database.append_ticks(1).await;
+    catch_up(&mut host).await;
+    let mut said = Vec::new();
+
+    let tables = with_text(&bytes_of("counts_rows"), "last_position", "last_positiom");
+    modules.put_bytes("counts.wasm", &tables);
+    host.scan().await.expect("scanned");
+    said.push(refusals(&database).await);
+    modules.put("counts.wasm", "counts_rows_once");
+    let filter = with_text(&bytes_of("waits"), "NeverHappens", "NeverComesUp");
+    modules.put_bytes("waits.wasm", &filter);
+    host.scan().await.expect("scanned");
+    said.push(refusals(&database).await);
+
+    insta::assert_snapshot!(said.join("\n"));
+    database.append_ticks(1).await;
+    catch_up(&mut host).await;
+    for id in ["counts_rows_1", "waits_aa_1"] {
+        assert_eq!(
+            database.status(id).await,
+            "Active",
+            "{id} goes on as it was"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! Processors: what they append carries its cause, and is appended once however often the cause is delivered.
 
+use projectionist::engine::{Manner, Notice, StartAt};
 use projectionist::store::{ExpectedVersion, NewEvent};
 use serde_json::json;
 use sqlx::Executor as _;
 use uuid::Uuid;
 
-use crate::support::log::{column, event};
+use crate::support::log::{codes, column, event};
 use crate::support::{HostProcess, Modules, PATIENCE, TestDatabase, eventually, stepped};
 
 /// A `Done` of the answering guests, with its cause.
@@ -250,4 +251,86 @@ async fn an_answer_is_appended_to_whatever_version_its_stream_has() {
     }
 
     until_all_answered(&database).await;
+}
+
+#[tokio::test]
+async fn while_it_goes_through_history_it_is_told_that_it_is_not_live() {
+    let (database, modules) = (TestDatabase::new().await, Modules::with(&["tells_live"]));
+    database.append_ticks(5).await;
+    let mut host = stepped(&database, &modules).await;
+
+    host.once().await.expect("caught up");
+    assert_eq!(database.status("tells_live").await, "Active");
+    database.append_ticks(3).await;
+    host.once().await.expect("caught up");
+
+    let seen = database.until_all_seen_once("tells_live").await;
+    assert_eq!(codes(&seen[..5]), ["history"]);
+    assert_eq!(codes(&seen[5..]), ["live"]);
+}
+
+#[tokio::test]
+async fn one_that_begins_now_is_live_from_its_first_event() {
+    let (database, modules) = (TestDatabase::new().await, Modules::with(&["tells_live"]));
+    database.append_ticks(2).await;
+    let mut host = stepped(&database, &modules).await;
+    host.register().await.expect("registered");
+    let ids = ["tells_live".to_owned()];
+    host.set_up(&ids, StartAt::Now, Manner::SkipBoot)
+        .await
+        .expect("set up");
+    database.append_ticks(2).await;
+
+    host.once().await.expect("caught up");
+
+    let seen = database.seen("tells_live").await.expect("rows");
+    assert_eq!(
+        seen.iter().map(|row| row.position).collect::<Vec<_>>(),
+        [3, 4]
+    );
+    assert_eq!(codes(&seen), ["live"]);
+}
+
+#[tokio::test]
+async fn a_processor_is_given_a_transaction_for_each_event() {
+    let (database, modules) = (TestDatabase::new().await, Modules::with(&["tells_live"]));
+    modules.put("records.wasm", "records");
+    database.append_ticks(7).await;
+    let mut host = stepped(&database, &modules).await;
+
+    host.once().await.expect("caught up");
+
+    let transactions = "SELECT count(DISTINCT xmin::text) FROM tells_live.seen
+                        UNION ALL SELECT count(DISTINCT xmin::text) FROM records_1.seen";
+    let transactions: Vec<i64> = column(database.pool(), transactions).await;
+    assert_eq!(transactions, [7, 1], "a projector's batch is one");
+}
+
+#[tokio::test]
+async fn after_a_failure_many_events_are_delivered_again_one_at_a_time() {
+    const ID: &str = "reacts_until_poison";
+    let (database, modules) = (TestDatabase::new().await, Modules::with(&[ID]));
+    append_commands(&database, 6).await;
+    database.append("orders", &[NewEvent::new("Poison")]).await;
+    append_commands(&database, 6).await;
+    let mut host = stepped(&database, &modules).await;
+    let mut notices = host.notices();
+
+    host.once().await.expect("caught up");
+
+    let error = database.error(ID).await.expect("an error");
+    assert_eq!((error.position, error.attempts), (Some(7), 1));
+    assert_eq!(database.position(ID).await, 6);
+    assert_eq!(
+        answered(&database).await,
+        [1, 2, 3, 4, 5, 6],
+        "what precedes it is kept"
+    );
+    let mut committed = Vec::new();
+    while let Ok(notice) = notices.try_recv() {
+        if let Notice::Committed { events, .. } = notice {
+            committed.push(events);
+        }
+    }
+    assert_eq!(committed, [1; 6]);
 }

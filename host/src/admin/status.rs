@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::lines::{self, LineStatus};
 use super::{Error, selection};
-use crate::store::{Holder, HostFile, HostRow, Lane, LaneError, Store, Subscription, Walls};
+use crate::store::{
+    Holder, HostFile, HostRow, Lane, LaneError, Report, Store, Subscription, Walls,
+};
 
 /// Events up to which the distance to the head is counted; beyond them it is told in positions.
 const COUNTED_EVENTS_MAX: i64 = 10_000;
@@ -66,6 +68,8 @@ pub struct SubscriptionStatus {
     pub awaits_refresh: Vec<&'static str>,
     /// The files that hold it, on hosts that are alive.
     pub files: Vec<FilePlace>,
+    /// What it has done so far, when it runs once.
+    pub report: Option<Report>,
 }
 
 /// The distance to the head.
@@ -176,14 +180,20 @@ pub async fn status(store: &Store, criteria: &Criteria) -> Result<StatusReport, 
             (id.clone(), least.unwrap_or_default())
         })
         .collect();
+    let reports = store.reports(None).await?.into_iter();
+    let mut reports: HashMap<String, Report> = reports
+        .map(|report| (report.subscription.clone(), report))
+        .collect();
     let mut subscriptions = Vec::with_capacity(found.len());
     for subscription in found {
         let lanes = lanes.remove(&subscription.id).unwrap_or_default();
         let files = files.remove(&subscription.id).unwrap_or_default();
+        let subscription_id = subscription.id.clone();
         let said = said.remove(&subscription.id);
         let awaits = said.map_or_else(Vec::new, |said| outdated(&subscription.descriptor, &said));
         let mut shown = one(store, subscription, &lanes, head, files).await?;
         shown.awaits_refresh = awaits.into_iter().map(Part::as_str).collect();
+        shown.report = reports.remove(&subscription_id);
         subscriptions.push(shown);
     }
     let taken_at = store.clock().await?;
@@ -236,6 +246,7 @@ async fn one(
         error: worst(lanes),
         awaits_refresh: Vec::new(),
         files,
+        report: None,
         id: subscription.id,
         line: subscription.line,
         version: subscription.version,

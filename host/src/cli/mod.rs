@@ -18,6 +18,7 @@ mod presenter;
 mod refresh;
 mod removal;
 mod replay;
+mod report;
 mod rewind;
 mod run;
 mod sample;

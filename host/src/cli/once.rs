@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use subscription::Criteria;
+use subscription::{Criteria, Status};
 
 use super::criteria::explain;
 use super::database::Opened;
 use super::intent::show;
 use super::output::{Exit, OutputArguments, Refusal};
+use super::report;
 use super::run::{Arguments, shown};
 use super::words::counted;
 use crate::admin::{self, Change, Done};
@@ -33,6 +34,11 @@ pub async fn run(mut host: Host, arguments: &Arguments, opened: &Opened) -> anyh
         let changes = changes(&done, &before, &now, &failing);
         return show(&changes, "caught up", OutputArguments { json: true });
     }
+    for id in finished(&before, &rows(opened).await?) {
+        for report in opened.store.reports(Some(&id)).await? {
+            println!("{id} is finished: {}", report::text(&report));
+        }
+    }
     println!("{}", text(&done));
     judge(failing)
 }
@@ -40,6 +46,20 @@ pub async fn run(mut host: Host, arguments: &Arguments, opened: &Opened) -> anyh
 async fn rows(opened: &Opened) -> anyhow::Result<HashMap<String, Subscription>> {
     let rows = opened.store.subscriptions().await?.into_iter();
     Ok(rows.map(|row| (row.id.clone(), row)).collect())
+}
+
+/// Guests that were to run once, and have now.
+fn finished(
+    before: &HashMap<String, Subscription>,
+    now: &HashMap<String, Subscription>,
+) -> Vec<String> {
+    let is_finished = |row: &Subscription| row.status == Status::Finished;
+    let newly = now
+        .iter()
+        .filter(|(id, row)| is_finished(row) && !before.get(*id).is_some_and(is_finished));
+    let mut ids: Vec<String> = newly.map(|(id, _)| id.clone()).collect();
+    ids.sort_unstable();
+    ids
 }
 
 /// The messages of those that are meant and in error, by id.

@@ -9,11 +9,17 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::database::Opened;
+use super::report;
+use super::words::beginning;
 use crate::engine::Notice;
 use crate::store::Walls;
 
 /// A subscription says how far it is at most so often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// Lines of a failure's message that are printed, and characters of each; `status` has the rest.
+const MESSAGE_LINES: usize = 4;
+const MESSAGE_CHARS: usize = 500;
 
 /// How often the presenter looks whether everything is live.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -119,6 +125,10 @@ impl Presenter {
                 subscription,
                 status,
             } => self.show_status(&subscription, status),
+            Notice::Finished { report } => {
+                let text = report::text(&report);
+                println!("{:<20} finished   {text}", report.subscription);
+            }
             Notice::Committed {
                 subscription,
                 events,
@@ -143,6 +153,7 @@ impl Presenter {
                     || "no retry is due: mend the guest, or `projectionist reactivate`".to_owned(),
                     |ms| format!("next attempt in {} s", ms.div_ceil(1_000)),
                 );
+                let message = beginning(&message, MESSAGE_LINES, MESSAGE_CHARS).join("\n    ");
                 println!(
                     "{subscription:<20} failed     {}{at}: {message}; {next}",
                     class.as_str()
@@ -152,10 +163,13 @@ impl Presenter {
                 subscription,
                 position,
                 reason,
-            } => println!(
-                "{subscription:<20} skipped    event {}: {reason}",
-                grouped(position)
-            ),
+            } => {
+                let reason = beginning(&reason, MESSAGE_LINES, MESSAGE_CHARS).join("\n    ");
+                println!(
+                    "{subscription:<20} skipped    event {}: {reason}",
+                    grouped(position)
+                );
+            }
         }
     }
 
@@ -169,15 +183,12 @@ impl Presenter {
                 seen.since = Instant::now();
                 println!("{subscription:<20} booting    tables are set up, building from history");
             }
-            Status::Active | Status::Finished => {
-                let word = if status == Status::Active {
-                    "live"
-                } else {
-                    "finished"
-                };
+            // What it came to is told by itself.
+            Status::Finished => {}
+            Status::Active => {
                 let took = seen.since.elapsed().as_secs_f64();
                 println!(
-                    "{subscription:<20} {word:<10} {} events in {took:.1} s ({} a second)",
+                    "{subscription:<20} live       {} events in {took:.1} s ({} a second)",
                     grouped(seen.events),
                     per_second(seen.events, took)
                 );

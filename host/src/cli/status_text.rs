@@ -4,8 +4,9 @@ use comfy_table::{Cell, CellAlignment, Color};
 use time::{Duration, OffsetDateTime};
 
 use super::output;
+use super::report;
 use super::status_lines::{self, bar};
-use super::words::{ago, counted, grouped, length};
+use super::words::{ago, beginning, counted, grouped, length};
 use crate::admin::StatusReport;
 use crate::admin::status::{ErrorStatus, OpenWriter, RefusedFile, SubscriptionStatus};
 
@@ -15,6 +16,8 @@ const DIGEST_CHARS: usize = 8;
 const WRITER_PATIENCE: Duration = Duration::seconds(2);
 /// Lines of a backtrace or of a guest's output that are shown; `--json` has all.
 const DETAIL_LINES: usize = 12;
+/// Characters of one such line that are shown.
+const DETAIL_CHARS: usize = 500;
 
 /// The whole text. Without a width, lines are as long as they need to be.
 pub fn render(report: &StatusReport, width: Option<u16>) -> String {
@@ -35,6 +38,8 @@ pub fn render(report: &StatusReport, width: Option<u16>) -> String {
         "guests say otherwise now",
         report.subscriptions.iter().filter_map(awaits_refresh),
     ));
+    let done = report.subscriptions.iter().filter_map(done_once);
+    parts.extend(section("run once", done));
     let refused = report.refused_files.iter().map(refused_file);
     parts.extend(section("refused files", refused));
     let writers = report.open_writers.iter().filter_map(|it| writer(it, now));
@@ -124,6 +129,13 @@ fn retry(error: &ErrorStatus) -> String {
     }
 }
 
+/// What a guest did that runs once.
+fn done_once(one: &SubscriptionStatus) -> Option<String> {
+    let report = one.report.as_ref()?;
+    let status = one.status.to_lowercase();
+    Some(format!("{}, {status}: {}", one.id, report::text(report)))
+}
+
 /// One error, with all that helps to find its cause.
 fn error(id: &str, error: &ErrorStatus, now: OffsetDateTime) -> String {
     let at = match (error.position, &error.event_type) {
@@ -148,7 +160,7 @@ fn error(id: &str, error: &ErrorStatus, now: OffsetDateTime) -> String {
             "failures"
         ),
         ago(error.failed_at, now),
-        indented(&error.message, usize::MAX),
+        indented(&error.message, DETAIL_LINES),
     );
     if let Some(backtrace) = &error.backtrace {
         text.push_str(&format!(
@@ -166,12 +178,7 @@ fn error(id: &str, error: &ErrorStatus, now: OffsetDateTime) -> String {
 }
 
 fn indented(text: &str, lines_max: usize) -> String {
-    let all = text.lines().count();
-    let mut lines: Vec<String> = text.lines().take(lines_max).map(str::to_owned).collect();
-    if all > lines_max {
-        lines.push(format!("… {} more lines", all - lines_max));
-    }
-    lines.join("\n  ")
+    beginning(text, lines_max, DETAIL_CHARS).join("\n  ")
 }
 
 fn awaits_refresh(one: &SubscriptionStatus) -> Option<String> {

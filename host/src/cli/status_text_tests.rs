@@ -58,6 +58,7 @@ fn active(id: &str) -> SubscriptionStatus {
         error: None,
         awaits_refresh: Vec::new(),
         files: Vec::new(),
+        report: None,
     }
 }
 

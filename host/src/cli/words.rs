@@ -33,6 +33,27 @@ pub fn length(length: Duration) -> String {
     }
 }
 
+/// The beginning of a text that a guest may have made long: so many lines, each so long, and how much is left out.
+pub fn beginning(text: &str, lines_max: usize, chars_max: usize) -> Vec<String> {
+    let all = text.lines().count();
+    let shown = text.lines().take(lines_max);
+    let mut lines: Vec<String> = shown.map(|line| cut(line, chars_max)).collect();
+    if all > lines_max {
+        lines.push(format!("… {} more lines", all - lines_max));
+    }
+    lines
+}
+
+fn cut(line: &str, chars_max: usize) -> String {
+    match line.char_indices().nth(chars_max) {
+        None => line.to_owned(),
+        Some((end, _)) => {
+            let left_out = line[end..].chars().count();
+            format!("{}… {left_out} more characters", &line[..end])
+        }
+    }
+}
+
 /// `one`, `2 of these`: a count with its noun.
 pub fn counted(count: usize, one: &str, many: &str) -> String {
     match count {

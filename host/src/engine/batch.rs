@@ -9,10 +9,10 @@ use super::ahead::{Ahead, Chunk};
 use super::call::{self, Call};
 use super::carried::Carried;
 use super::shared::Shared;
-use crate::guest::{Failure, Instance};
+use crate::guest::{Failure, Instance, Said};
 use crate::store::{
-    Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, ReadFilter,
-    ReadLimit, RecordedEvent, Subscription, failpoint,
+    Batch, Change, Durability, Error, Grant, LaneKey, LaneState, NewReport, Opening, Outcome,
+    ReadFilter, ReadLimit, RecordedEvent, Subscription, failpoint,
 };
 
 /// What a batch came to.
@@ -116,6 +116,10 @@ pub(super) async fn run(
             })));
         }
     };
+    if known.run_mode == RunMode::Once {
+        let report = handled.report(began);
+        shared.store.keep_report(key, &state, &report).await?;
+    }
     match commit(shared, known, key, &state, handled, target, carried).await? {
         Ok(done) => Ok(done),
         Err((failure, events)) => {
@@ -179,6 +183,20 @@ struct Handled {
     events: Vec<(i64, String)>,
     up_to: i64,
     retry_context: Option<String>,
+    said: Said,
+}
+
+impl Handled {
+    /// What an operator wants to know of a guest that runs once.
+    fn report(&self, began: Instant) -> NewReport {
+        NewReport {
+            to_position: self.up_to,
+            events: self.events.len(),
+            log_lines: self.said.lines,
+            last_lines: self.said.last.iter().cloned().collect(),
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 fn is_current(known: &Subscription, state: &LaneState) -> bool {
@@ -265,6 +283,7 @@ async fn handle(
             events,
             up_to,
             retry_context: None,
+            said: Said::default(),
         }));
     }
     let mut instance = match start(shared, known, state, batch, events.first()).await? {
@@ -288,7 +307,7 @@ async fn handle(
             more => Chunk { events, up_to } = ahead.chunk(more).await?,
         }
     }
-    let retry_context = instance.retry_context();
+    let (retry_context, said) = (instance.retry_context(), instance.logged());
     let batch = match instance.finish().await {
         Ok(batch) => batch,
         Err(failure) => return Ok(Err((failure, all, 0))),
@@ -298,6 +317,7 @@ async fn handle(
         events: all,
         up_to,
         retry_context,
+        said,
     }))
 }
 
@@ -349,6 +369,7 @@ async fn commit(
         events,
         up_to,
         retry_context,
+        ..
     } = handled;
     let mut status = state.status;
     let mut change = Change::Keep;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use subscription::{ErrorClass, Status};
+use subscription::{ErrorClass, RunMode, Status};
 
 use super::catalog;
 use super::shared::Shared;
@@ -42,6 +42,7 @@ pub(super) async fn prepare(
         retry_context: (failures > 0)
             .then(|| state.retry_context.clone())
             .flatten(),
+        reports: known.run_mode == RunMode::Once,
         ..CallContext::of(known, settings, &shared.store)
     };
     Ok(Ok(Call {

@@ -18,6 +18,9 @@ use crate::store::{
     ReadLimit, RecordedEvent, Subscription,
 };
 
+/// Longest message of a failure in the host's log, in bytes.
+const MAX_LOGGED_BYTES: usize = 4 * 1024;
+
 /// A failure and what it is held against.
 pub(super) struct Blame {
     failure: Box<Failure>,
@@ -64,6 +67,11 @@ impl Blame {
             && self.failure.verdict.is_none()
             && self.failure.class != ErrorClass::Incompatible
     }
+}
+
+/// The beginning of a message, for the log; the row has all of it.
+fn logged(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MAX_LOGGED_BYTES)]
 }
 
 impl Lane {
@@ -285,7 +293,7 @@ impl Lane {
             retry_after_ms,
             "{} failed: {}",
             known.id,
-            failure.message
+            logged(&failure.message)
         );
         self.shared.throw(|| Thrown {
             subscription: known.id.clone(),

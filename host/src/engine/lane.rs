@@ -311,6 +311,9 @@ impl Lane {
         if status != known.status {
             self.settled(status);
         }
+        if status == Status::Finished {
+            self.tell_report().await?;
+        }
         self.isolation = self.isolation.and_then(Isolation::committed);
         match (self.isolation, self.blamed.take()) {
             (Some(Isolation::Culprit), Some(blame)) if blame.is_after(position) => {
@@ -344,6 +347,22 @@ impl Lane {
             status,
         });
         self.forget();
+    }
+
+    /// What a guest that runs once came to.
+    async fn tell_report(&self) -> Result<(), Error> {
+        let id = &self.key.subscription;
+        for report in self.shared.store.reports(Some(id)).await? {
+            tracing::info!(
+                subscription = id,
+                events = report.events,
+                log_lines = report.log_lines,
+                duration_ms = report.took_ms,
+                "{id} is finished"
+            );
+            self.shared.notify(Notice::Finished { report });
+        }
+        Ok(())
     }
 
     async fn change(&mut self, known: &Subscription, input: Input) -> Result<(), Error> {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use subscription::{ErrorClass, Status};
 
+use crate::store::Report;
+
 /// The failure that ended a host which was told to end with the first.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{subscription} failed{}: {class}", place(*position, event_type.as_deref()))]
@@ -58,6 +60,8 @@ pub enum Notice {
         subscription: String,
         status: Status,
     },
+    /// A guest that runs once is through: what it came to.
+    Finished { report: Report },
     /// A batch was committed.
     Committed {
         subscription: String,

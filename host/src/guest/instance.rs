@@ -13,7 +13,7 @@ use super::failure::{DeadlineExceeded, Failure, from_trap};
 use super::imports::{Cause, event_to_guest};
 use super::limits::{Limits, MAX_HOST_CALL_BYTES};
 use super::module::Module;
-use super::state::{CallContext, State};
+use super::state::{CallContext, Said, State};
 use crate::store::{Batch, GuestError, RecordedEvent};
 
 /// Time that a call may take beyond its deadline before it is cut off from outside: a host call that waits for the
@@ -117,6 +117,11 @@ impl Instance {
     /// What the guest wants to find again at the next attempt.
     pub fn retry_context(&self) -> Option<String> {
         self.store.data().new_retry_context.clone()
+    }
+
+    /// What the guest logged.
+    pub fn logged(&self) -> Said {
+        self.store.data().said.clone()
     }
 
     /// Writes what is buffered, and gives the batch back, to be committed.

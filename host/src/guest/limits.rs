@@ -23,6 +23,9 @@ pub const MAX_OUTPUT_BYTES: usize = 16 * 1024;
 /// Log lines of a guest that are passed on in one batch.
 pub const MAX_LOG_LINES: u32 = 1_000;
 
+/// Lines that are kept of what a guest that runs once logged in one batch: the last.
+pub const MAX_LAST_LINES: usize = 5;
+
 /// Longest log message or field of a guest that is passed on, in bytes.
 pub const MAX_LOG_BYTES: usize = 4 * 1024;
 

@@ -28,5 +28,5 @@ pub use module::{Module, check_size};
 pub use recovery::{Recovered, recover};
 pub use runtime::{Runtime, engine};
 pub use settings::{MAX_SETTINGS_BYTES, Settings, Versions};
-pub use state::CallContext;
+pub use state::{CallContext, Said};
 pub use visit::{Visit, visit};

@@ -1,6 +1,6 @@
 //! What the host keeps for one instance of a guest: the open batch, the event in hand, the limits used so far.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::imports::Cause;
-use super::limits::{Limits, Meter};
+use super::limits::{Limits, MAX_LAST_LINES, Meter};
 use super::output::Output;
 use super::settings::Settings;
 use super::wasi;
@@ -28,6 +28,8 @@ pub struct CallContext {
     /// 1 on the first delivery.
     pub attempt: u32,
     pub retry_context: Option<String>,
+    /// It runs once, and what it logs is part of what it has to say.
+    pub reports: bool,
     /// What the operator set for the guest to read.
     pub settings: Arc<BTreeMap<String, String>>,
     pub store: Store,
@@ -44,8 +46,27 @@ impl CallContext {
             muted: subscription.muted,
             attempt: 1,
             retry_context: None,
+            reports: false,
             settings: Arc::new(settings.settings),
             store: store.clone(),
+        }
+    }
+}
+
+/// What a guest logged in one batch.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    pub lines: u64,
+    /// The last of them, oldest first.
+    pub last: VecDeque<String>,
+}
+
+impl Said {
+    pub(super) fn add(&mut self, line: String) {
+        self.lines += 1;
+        self.last.push_back(line);
+        if self.last.len() > MAX_LAST_LINES {
+            self.last.pop_front();
         }
     }
 }
@@ -64,6 +85,7 @@ pub(super) struct State {
     pub deadline: Instant,
     pub host_calls_left: u64,
     pub log_lines_left: u32,
+    pub said: Said,
     /// Appends so far by cause position: the ordinal that ids derive from.
     pub append_ordinals: HashMap<u64, u32>,
     output: Output,
@@ -90,6 +112,7 @@ impl State {
             deadline: Instant::now(),
             host_calls_left: limits.host_calls,
             log_lines_left: super::limits::MAX_LOG_LINES,
+            said: Said::default(),
             append_ordinals: HashMap::new(),
             output,
             resources: ResourceTable::new(),

@@ -7,6 +7,9 @@ use crate::guest::state::State;
 impl Host for State {
     async fn enabled(&mut self, level: Level) -> wasmtime::Result<bool> {
         self.count_host_call()?;
+        if self.is_reported(level)? {
+            return Ok(true);
+        }
         Ok(match level {
             Level::Trace => tracing::enabled!(target: "guest", tracing::Level::TRACE),
             Level::Debug => tracing::enabled!(target: "guest", tracing::Level::DEBUG),
@@ -38,6 +41,10 @@ impl Host for State {
             .collect::<Vec<_>>()
             .join(" ");
         let message = printable(&message);
+        if self.is_reported(level)? {
+            let line = format!("{message} {fields}");
+            self.said.add(line.trim_end().to_owned());
+        }
         match level {
             Level::Trace => tracing::trace!(target: "guest", %subscription, fields, "{message}"),
             Level::Debug => tracing::debug!(target: "guest", %subscription, fields, "{message}"),
@@ -47,6 +54,14 @@ impl Host for State {
         }
         self.log_lines_left = self.log_lines_left.saturating_sub(1);
         Ok(())
+    }
+}
+
+impl State {
+    /// Whether the operator reads it in what a guest says that ran once.
+    fn is_reported(&self, level: Level) -> wasmtime::Result<bool> {
+        let is_news = matches!(level, Level::Info | Level::Warn | Level::Error);
+        Ok(is_news && self.context()?.reports)
     }
 }
 
