@@ -88,6 +88,7 @@ async fn run(
         muted: false,
         attempt: 1,
         retry_context: None,
+        reports: false,
         settings: Arc::default(),
         store: store.clone(),
     };
