@@ -11,6 +11,7 @@ mod failures;
 mod filters;
 mod gaps;
 mod horizon;
+mod hostile;
 mod hostile_writers;
 mod import;
 mod lifecycle;

@@ -48,7 +48,7 @@ pub async fn eventually<T, E: Display>(
 }
 
 /// The target directory of the build that this test belongs to.
-fn target_dir() -> &'static Path {
+pub fn target_dir() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .expect("cargo puts it into the target directory")

@@ -99,6 +99,17 @@ impl HostProcess {
         fs::read_to_string(self.output.path()).unwrap_or_default()
     }
 
+    /// What the process has in memory, in MiB.
+    pub fn resident_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        kib.and_then(|kib| kib.parse::<u64>().ok())
+            .expect("a number of KiB")
+            / 1024
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the process is there");

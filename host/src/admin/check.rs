@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use subscription::{Descriptor, KNOWN_OPTIONS};
 
 use super::Error;
+use crate::guest::text::{self, MAX_MESSAGE_BYTES};
 use crate::guest::{
     CompileError, Compiler, MAX_SETTINGS_BYTES, Module, Refusal, Runtime, Settings, check_size,
 };
@@ -153,7 +154,7 @@ impl From<&Refusal> for RefusalReport {
     fn from(refusal: &Refusal) -> RefusalReport {
         RefusalReport {
             kind: refusal.name(),
-            reason: refusal.to_string(),
+            reason: text::block(&refusal.to_string(), MAX_MESSAGE_BYTES),
         }
     }
 }

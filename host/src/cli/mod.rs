@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::guest::{COMPILE_VERB, compile_stdin, engine};
+use crate::guest::{COMPILE_VERB, CompileLimits, compile_stdin, engine};
 
 pub use database::{DatabaseArguments, Opened, open};
 pub use output::{Exit, OutputArguments, Refusal};
@@ -120,7 +120,10 @@ pub fn main() -> ExitCode {
 /// The child process that compiles one module: no threads, no database, limits on itself.
 fn compile() -> ExitCode {
     match engine() {
-        Ok(engine) => ExitCode::from(u8::try_from(compile_stdin(&engine)).unwrap_or(1)),
+        Ok(engine) => {
+            let limits = CompileLimits::from_words(std::env::args().skip(2));
+            ExitCode::from(u8::try_from(compile_stdin(&engine, limits)).unwrap_or(1))
+        }
         Err(error) => output::report(&error.into()).into(),
     }
 }

@@ -1,21 +1,24 @@
 //! Looking at the directory of modules: names and contents, stable over two looks. A file event is only a hint to look.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, Metadata};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::guest::{MAX_SETTINGS_BYTES, Refusal, check_size};
+use super::regular::{self, Regular, Stamp};
+use crate::guest::limits::{
+    MAX_DIRECTORY_ENTRIES, MAX_FILE_NAME_BYTES, MAX_MODULE_BYTES, MAX_MODULES,
+};
+use crate::guest::{MAX_SETTINGS_BYTES, Refusal, check_size, text};
 use crate::store::Digest;
 
 /// The file that tells this directory from an empty mount point. The host puts it there.
 pub const MARKER: &str = ".projectionist";
 
-/// Modules that one directory may hold.
-pub const MAX_MODULES: usize = 1_000;
+/// Largest marker that is believed, in bytes: a line for each module that there may be.
+const MAX_MARKER_BYTES: u64 = 1024 * 1024;
 
 /// Ids, each with the file that holds it.
 pub(super) type Marker = BTreeMap<String, String>;
@@ -32,14 +35,6 @@ struct Seen {
     /// None: not yet seen twice with the same content.
     found: Option<Found>,
     digest: Option<Digest>,
-}
-
-/// What changes when a file is written, as far as the file system tells.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    size: u64,
-    modified: (i64, i64),
-    inode: u64,
 }
 
 /// A file that holds still.
@@ -99,7 +94,8 @@ impl Directory {
     }
 
     fn read_marker(&self) -> Option<Marker> {
-        let text = fs::read_to_string(self.path.join(MARKER)).ok()?;
+        let file = Regular::open(&self.path.join(MARKER)).ok()?;
+        let text = String::from_utf8(file.read(MAX_MARKER_BYTES).ok()?).ok()?;
         let held = text.lines().filter(|line| !line.starts_with('#'));
         Some(
             held.map(|line| line.split_once(' ').unwrap_or((line, "")))
@@ -118,70 +114,72 @@ impl Directory {
 
     fn try_look(&mut self) -> io::Result<Look> {
         let mut files = Files::default();
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            match name.to_str() {
-                Some(name) if name.ends_with(".wasm") && !name.starts_with('.') => {
-                    names.push(name.to_owned())
-                }
-                _ => {}
-            }
-        }
-        names.sort();
+        let names = self.names()?;
         files.marker = self.read_marker();
         self.seen.retain(|name, _| names.contains(name));
         for (index, name) in names.into_iter().enumerate() {
             if index >= MAX_MODULES {
-                let reason = format!(
-                    "the directory holds more than {MAX_MODULES} modules, the limit of one host; move some to another directory"
-                );
-                files.stable.insert(
-                    name,
-                    Found::Refused {
-                        digest: None,
-                        refusal: Refusal::BadSettings { reason },
-                    },
-                );
+                // Each of them, so that an id that one of them held does not count as missing.
+                files.stable.insert(name, refused(format!(
+                    "the directory holds more than {MAX_MODULES} modules, the limit of one host (modules, which is fixed); move some to another directory"
+                )));
+                continue;
+            }
+            if let Some(reason) = bad_name(&name) {
+                files
+                    .stable
+                    .insert(text::line(&name, MAX_FILE_NAME_BYTES), refused(reason));
                 continue;
             }
             match self.look_at(&name) {
                 Ok(Some(found)) => drop(files.stable.insert(name, found)),
                 Ok(None) => files.moving.push(name),
                 // Gone between the listing and the look: the next look does not list it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => drop(
-                    files
-                        .stable
-                        .insert(name, refused(format!("the file cannot be read: {error}"))),
-                ),
+                Err(regular::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => drop(files.stable.insert(name, refused(error.to_string()))),
             }
         }
         Ok(Look::Readable(files))
     }
 
-    /// The file if it holds still, `None` if it must be looked at again.
-    fn look_at(&mut self, name: &str) -> io::Result<Option<Found>> {
-        let path = self.path.join(name);
-        let metadata = fs::symlink_metadata(&path)?;
-        if !metadata.is_file() {
-            return Ok(Some(refused(
-                "not a regular file; copy the module itself here, not a link or a directory"
-                    .to_owned(),
-            )));
+    /// Names of what may be a module.
+    fn names(&self) -> io::Result<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for (index, entry) in fs::read_dir(&self.path)?.enumerate() {
+            if index >= MAX_DIRECTORY_ENTRIES {
+                return Err(io::Error::other(format!(
+                    "it has more than {MAX_DIRECTORY_ENTRIES} entries, the limit (directory-entries, which is fixed); keep modules in a directory of their own"
+                )));
+            }
+            match entry?.file_name().to_str() {
+                Some(name) if name.ends_with(".wasm") && !name.starts_with('.') => {
+                    names.insert(name.to_owned());
+                }
+                _ => {}
+            }
         }
-        if let Err(refusal) = check_size(metadata.len()) {
+        Ok(names)
+    }
+
+    /// The file if it holds still, `None` if it must be looked at again.
+    fn look_at(&mut self, name: &str) -> Result<Option<Found>, regular::Error> {
+        let path = self.path.join(name);
+        let file = Regular::open(&path)?;
+        if let Err(refusal) = check_size(file.stamp.size) {
             return Ok(Some(Found::Refused {
                 digest: None,
                 refusal,
             }));
         }
-        let settings_path = path.with_extension("toml");
-        let settings_stamp = fs::symlink_metadata(&settings_path)
-            .ok()
-            .filter(Metadata::is_file)
-            .map(|metadata| stamp(&metadata));
-        let stamp = stamp(&metadata);
+        let settings = match Regular::open(&path.with_extension("toml")) {
+            Ok(settings) => Some(settings),
+            Err(regular::Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Ok(Some(refused(format!("its settings file is {error}"))));
+            }
+        };
+        let stamp = file.stamp;
+        let settings_stamp = settings.as_ref().map(|settings| settings.stamp);
         if let Some(seen) = self.seen.get(name)
             && seen.stamp == stamp
             && seen.settings_stamp == settings_stamp
@@ -189,14 +187,14 @@ impl Directory {
         {
             return Ok(seen.found.clone());
         }
-        let digest: Digest = Sha256::digest(fs::read(&path)?).into();
+        let digest: Digest = Sha256::digest(file.read(MAX_MODULE_BYTES)?).into();
         let held_still = self.seen.get(name).is_some_and(|seen| {
             seen.stamp == stamp
                 && seen.settings_stamp == settings_stamp
                 && seen.digest == Some(digest)
         });
         let found = if held_still {
-            Some(read_settings(&path, digest, settings_stamp)?)
+            Some(read_settings(path, digest, settings)?)
         } else {
             None
         };
@@ -213,50 +211,61 @@ impl Directory {
     }
 }
 
-fn read_settings(path: &Path, digest: Digest, stamp: Option<Stamp>) -> io::Result<Found> {
-    let settings = match stamp {
+fn read_settings(
+    path: PathBuf,
+    digest: Digest,
+    settings: Option<Regular>,
+) -> Result<Found, regular::Error> {
+    let refused = |reason| {
+        Ok(Found::Refused {
+            digest: Some(digest),
+            refusal: Refusal::BadSettings { reason },
+        })
+    };
+    let settings = match settings {
         None => None,
-        Some(stamp) if stamp.size > MAX_SETTINGS_BYTES => {
-            let reason = format!(
-                "its settings file has {} bytes, more than the limit of {MAX_SETTINGS_BYTES}",
-                stamp.size
-            );
-            return Ok(Found::Refused {
-                digest: Some(digest),
-                refusal: Refusal::BadSettings { reason },
-            });
-        }
-        Some(_) => match String::from_utf8(fs::read(path.with_extension("toml"))?) {
-            Ok(text) => Some(text),
-            Err(_) => {
-                let reason =
-                    "its settings file is not UTF-8 text; write it as TOML in UTF-8".to_owned();
-                return Ok(Found::Refused {
-                    digest: Some(digest),
-                    refusal: Refusal::BadSettings { reason },
-                });
+        Some(settings) => {
+            let bytes = settings.read(MAX_SETTINGS_BYTES)?;
+            if bytes.len() as u64 > MAX_SETTINGS_BYTES {
+                return refused(format!(
+                    "its settings file has more than {MAX_SETTINGS_BYTES} bytes, the limit (settings-bytes, which is fixed); keep large data in the module or in a table"
+                ));
             }
-        },
+            match String::from_utf8(bytes) {
+                Ok(text) => Some(text),
+                Err(_) => {
+                    return refused(
+                        "its settings file is not UTF-8 text; write it as TOML in UTF-8".to_owned(),
+                    );
+                }
+            }
+        }
     };
     Ok(Found::Module {
         digest,
-        path: path.to_owned(),
+        path,
         settings,
     })
+}
+
+/// Why no file may be called so.
+fn bad_name(name: &str) -> Option<String> {
+    if name.len() > MAX_FILE_NAME_BYTES {
+        return Some(format!(
+            "its name has {} bytes, more than the limit of {MAX_FILE_NAME_BYTES} bytes (file-name-bytes, which is fixed); rename it",
+            name.len()
+        ));
+    }
+    if text::line(name, MAX_FILE_NAME_BYTES) != name {
+        return Some("its name has characters that a terminal would obey; rename it".to_owned());
+    }
+    None
 }
 
 fn refused(reason: String) -> Found {
     Found::Refused {
         digest: None,
         refusal: Refusal::BadSettings { reason },
-    }
-}
-
-fn stamp(metadata: &Metadata) -> Stamp {
-    Stamp {
-        size: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        inode: metadata.ino(),
     }
 }
 
@@ -304,6 +313,46 @@ mod tests {
         };
         assert!(
             matches!(&files.stable["a.wasm"], Found::Module { settings: Some(text), .. } if text == "[limits]")
+        );
+    }
+
+    #[test]
+    fn names_are_short_and_plain() {
+        let root = tempfile::tempdir().expect("a directory");
+        let long = format!("{}.wasm", "n".repeat(MAX_FILE_NAME_BYTES));
+        for name in [&long, "\u{1b}[2Jred.wasm"] {
+            fs::write(root.path().join(name), b"one").expect("written");
+        }
+        let mut directory = Directory::new(root.path().to_owned());
+        let look = directory.look();
+        let (stable, _) = names(&look);
+        assert_eq!(stable.len(), 2);
+        assert!(
+            stable.iter().all(|name| !name.contains('\u{1b}')),
+            "{stable:?}"
+        );
+        let Look::Readable(files) = &look else {
+            panic!("{look:?}")
+        };
+        assert!(
+            files
+                .stable
+                .values()
+                .all(|found| matches!(found, Found::Refused { .. }))
+        );
+    }
+
+    #[test]
+    fn settings_behind_a_link_are_refused() {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::write(root.path().join("a.wasm"), b"one").expect("written");
+        std::os::unix::fs::symlink("/etc/hostname", root.path().join("a.toml")).expect("linked");
+        let mut directory = Directory::new(root.path().to_owned());
+        let Look::Readable(files) = directory.look() else {
+            panic!("unreadable")
+        };
+        assert!(
+            matches!(&files.stable["a.wasm"], Found::Refused { refusal, .. } if refusal.to_string().contains("settings file"))
         );
     }
 

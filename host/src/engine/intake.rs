@@ -11,7 +11,10 @@ use super::catalog;
 use super::directory::{Directory, Files, Found, Look, Marker};
 use super::notice::Notice;
 use super::registration;
+use super::regular::{self, Regular};
 use super::shared::Shared;
+use crate::guest::limits::MAX_MODULE_BYTES;
+use crate::guest::text::{self, MAX_MESSAGE_BYTES};
 use crate::guest::{Module, Refusal, Settings};
 use crate::store::{Digest, Error, HostFile, Subscription};
 
@@ -187,17 +190,28 @@ impl Intake {
     ) -> Result<(Module, Settings), catalog::Error> {
         let settings_file = Path::new(name).with_extension("toml").display().to_string();
         let settings = Settings::parse(&settings_file, settings.unwrap_or_default())?;
-        let bytes = match tokio::fs::read(path).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let path = path.to_owned();
+        let reading = tokio::task::spawn_blocking(move || {
+            let bytes = Regular::open(&path)?.read(MAX_MODULE_BYTES)?;
+            Ok::<_, regular::Error>(bytes)
+        });
+        let bytes = match reading.await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(regular::Error::Io(error))) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Refusal::Broken {
                     reason: "the file has just gone".to_owned(),
                 }
                 .into());
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 return Err(Refusal::Broken {
                     reason: error.to_string(),
+                }
+                .into());
+            }
+            Err(broken) => {
+                return Err(Refusal::Broken {
+                    reason: broken.to_string(),
                 }
                 .into());
             }
@@ -237,7 +251,7 @@ impl Intake {
                 id,
             },
         );
-        self.set_refusal(name, Some(reason));
+        self.set_refusal(name, Some(text::block(&reason, MAX_MESSAGE_BYTES)));
     }
 
     /// The id that a file held when an earlier host looked: it broke while no host ran, and still holds it.

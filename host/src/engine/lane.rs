@@ -15,6 +15,7 @@ use super::notice::Notice;
 use super::setup;
 use super::shared::Shared;
 use super::tail::{Seat, TAIL_EVENTS};
+use super::turns::Queue;
 use crate::store::{Error, LaneKey, PassedLane, ReadFilter, Subscription};
 
 /// A lane that somebody else holds is looked at again after so long.
@@ -61,6 +62,8 @@ pub(super) struct Lane {
     pub(super) unavailable_in_a_row: u32,
     /// Of these, the conflicts that the database resolved against us.
     pub(super) conflicts_in_a_row: u32,
+    /// The last batch took long.
+    slow: bool,
     /// Events that guests were handed in batches that were committed.
     handled: usize,
     /// Events that may still be handled, for an operator who wants no more.
@@ -82,6 +85,7 @@ impl Lane {
             blamed: None,
             unavailable_in_a_row: 0,
             conflicts_in_a_row: 0,
+            slow: false,
             handled: 0,
             left: None,
         }
@@ -163,9 +167,18 @@ impl Lane {
     /// Sets a New subscription up, with the input that says where it goes from there.
     pub async fn set_up(&mut self, known: &Subscription, input: Input) -> Result<Step, Error> {
         let done = {
-            let _permit = self.shared.permit(known).await;
             self.carried.forget();
-            setup::run(&self.shared, known, &self.key, input).await?
+            let mut turn = self.shared.turns.take(self.queue(known)).await;
+            let began = Instant::now();
+            let done = tokio::select! {
+                done = setup::run(&self.shared, known, &self.key, input) => Some(done?),
+                () = turn.over() => None,
+            };
+            self.slow = turn.was_slow(began.elapsed()) || (self.slow && self.isolation.is_some());
+            done
+        };
+        let Some(done) = done else {
+            return Ok(self.lost());
         };
         match done {
             setup::Done::SetUp { status } => {
@@ -203,10 +216,18 @@ impl Lane {
             horizon,
             events_max: searched.into_iter().chain(self.left).min(),
         };
+        let mut turn = self.shared.turns.take(self.queue(known)).await;
         let began = Instant::now();
-        let done = {
-            let _permit = self.shared.permit(known).await;
-            batch::run(&self.shared, known, &self.key, portion, &mut self.carried).await?
+        let done = tokio::select! {
+            done = batch::run(&self.shared, known, &self.key, portion, &mut self.carried) => Some(done?),
+            () = turn.over() => None,
+        };
+        self.slow = turn.was_slow(began.elapsed()) || (self.slow && self.isolation.is_some());
+        drop(turn);
+        // Others waited for its place: it goes on where slow ones do, with what it has not committed.
+        let Some(done) = done else {
+            self.carried.forget();
+            return Ok(self.lost());
         };
         match done {
             batch::Done::Committed {
@@ -291,6 +312,18 @@ impl Lane {
         self.position = Some(checkpoint);
         self.checkpoint = checkpoint;
         self.carried.passed_to = checkpoint;
+    }
+
+    /// What is being built has places of its own, so that it never holds up what readers see.
+    fn queue(&self, known: &Subscription) -> Queue {
+        let builds = known.muted
+            || known.left_live_at.is_some()
+            || !matches!(known.status, Status::Active | Status::Finished);
+        match (self.slow, builds) {
+            (true, _) => Queue::Slow,
+            (false, true) => Queue::Booting,
+            (false, false) => Queue::Live,
+        }
     }
 
     fn count(&mut self, events: usize) {

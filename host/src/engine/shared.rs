@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use subscription::{Keep, RetryPolicies, Status, SwitchWhen};
-use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -14,13 +14,8 @@ use super::host::{OnFailure, Options};
 use super::notice::{Notice, Thrown};
 use super::passing::Passing;
 use super::tail::Tail;
-use crate::store::{Store, Subscription};
-
-/// Batches of one host that are open at the same time. Each needs a connection, and another one for reading.
-const MAX_OPEN_BATCHES: usize = 8;
-
-/// Of these, batches of subscriptions that are being built: the others are there for those that readers see.
-const MAX_BUILDING_BATCHES: usize = 4;
+use super::turns::Turns;
+use crate::store::Store;
 
 /// Notices kept for a slow reader before it misses some.
 const NOTICES: usize = 1_024;
@@ -38,8 +33,7 @@ pub(super) struct Shared {
     pub horizon: watch::Receiver<Option<i64>>,
     /// "Look again": rows of subscriptions or modules have changed, by whomever.
     pub changes: watch::Sender<u64>,
-    permits: Semaphore,
-    building: Semaphore,
+    pub turns: Turns,
     /// Room for rows that lanes keep between batches, in KiB.
     pub kept_rows: Arc<Semaphore>,
     /// The newest events, for lanes that follow the head.
@@ -74,11 +68,10 @@ impl Shared {
             keep: options.keep,
             horizon,
             changes: watch::channel(0).0,
-            permits: Semaphore::new(MAX_OPEN_BATCHES),
+            turns: Turns::new(),
             kept_rows: Arc::new(Semaphore::new(KEPT_ROWS_KIB)),
             tail: Arc::default(),
             passing: Passing::default(),
-            building: Semaphore::new(MAX_BUILDING_BATCHES),
             has_company: AtomicBool::new(false),
             clock_ahead_ms: AtomicI64::new(0),
             on_failure: options.on_failure,
@@ -86,20 +79,6 @@ impl Shared {
             thrown_at_all: CancellationToken::new(),
             notices: broadcast::channel(NOTICES).0,
         })
-    }
-
-    /// Leave to open a batch. What is being built has a share of its own, so that it never holds up what readers see.
-    pub async fn permit(&self, known: &Subscription) -> Permit<'_> {
-        let builds = known.muted
-            || known.left_live_at.is_some()
-            || !matches!(known.status, Status::Active | Status::Finished);
-        Permit {
-            _building: match builds {
-                true => self.building.acquire().await.ok(),
-                false => None,
-            },
-            _batch: self.permits.acquire().await.ok(),
-        }
     }
 
     /// Tells whoever listens; nobody need.
@@ -138,10 +117,4 @@ impl Shared {
     pub fn has_company(&self) -> bool {
         self.has_company.load(Ordering::Relaxed)
     }
-}
-
-/// Held as long as the batch is open.
-pub(super) struct Permit<'a> {
-    _building: Option<SemaphorePermit<'a>>,
-    _batch: Option<SemaphorePermit<'a>>,
 }

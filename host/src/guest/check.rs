@@ -31,6 +31,9 @@ const WASI: [&str; 5] = [
     "wasi:random/",
 ];
 
+/// Names that a message lists; a component may have thousands.
+const MAX_LISTED: usize = 10;
+
 /// Why a file is not taken up. The text is for the person who put it there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -44,15 +47,19 @@ pub enum Refusal {
     )]
     CoreModule,
     #[error(
-        "the file has {bytes} bytes, more than the limit of {limit} bytes for a module; build with `strip = \"debuginfo\"` and `opt-level = \"s\"`"
+        "the file has {bytes} bytes, more than the limit of {limit} bytes for a module (module-bytes, which is fixed); build with `strip = \"debuginfo\"` and `opt-level = \"s\"`"
     )]
     TooLarge { bytes: u64, limit: u64 },
     #[error("cannot be compiled: {reason}; the file may be half-written or damaged, copy it again")]
     Broken { reason: String },
     #[error(
-        "compiling was ended after {seconds} s, the limit for one module; split the module or make it smaller"
+        "compiling was ended after {seconds} s, the limit for one module (compile-seconds, which is fixed); split the module or make it smaller"
     )]
     CompileTimeout { seconds: u64 },
+    #[error(
+        "the compiler gave up on it: {reason}; it may use {memory_mib} MiB (compile-memory-mib, which is fixed): split the module or make it smaller"
+    )]
+    CompilerDied { reason: String, memory_mib: u64 },
     #[error(
         "not a guest of Projectionist: it exports {found}, and lacks {lacking}; build it against the worlds in `wit/` (or with projectionist-sdk)"
     )]
@@ -88,6 +95,7 @@ impl Refusal {
             Refusal::TooLarge { .. } => "too-large",
             Refusal::Broken { .. } => "broken",
             Refusal::CompileTimeout { .. } => "compile-timeout",
+            Refusal::CompilerDied { .. } => "compiler-died",
             Refusal::WrongWorld { .. } => "wrong-world",
             Refusal::OtherVersion { .. } => "other-version",
             Refusal::Forbidden { .. } => "forbidden",
@@ -209,9 +217,13 @@ fn package(name: &str) -> &str {
 }
 
 fn listed(names: &[String]) -> String {
-    if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
+    match names {
+        [] => "nothing".to_owned(),
+        names if names.len() <= MAX_LISTED => names.join(", "),
+        names => format!(
+            "{} and {} more",
+            names[..MAX_LISTED].join(", "),
+            names.len() - MAX_LISTED
+        ),
     }
 }

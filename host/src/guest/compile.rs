@@ -1,19 +1,25 @@
 //! From bytes to native code: in a child process with limits, through a cache addressed by content.
 
-use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Child;
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::cache::Cache;
 use super::check::Refusal;
-use super::limits::{COMPILE_MEMORY_BYTES, COMPILE_TIMEOUT};
+use super::limits::{
+    COMPILE_CACHE_MIB, COMPILE_MEMORY_MIB, COMPILE_SECONDS, MAX_COMPILERS, MAX_NATIVE_BYTES, mib,
+};
 use super::native;
+use super::text::{self, MAX_MESSAGE_BYTES};
 use crate::store::Digest;
 
 /// The hidden verb by which the binary compiles one module: bytes on standard input, native code on standard output.
@@ -22,17 +28,65 @@ pub const COMPILE_VERB: &str = "compile-module";
 /// What the child says when the module is at fault, not the machine.
 const EXIT_BROKEN: i32 = 3;
 
+/// What the compiling process is lowered by: guests that run go first.
+const NICENESS: i32 = 10;
+
 /// Compiles modules, and remembers what it compiled.
 #[derive(Clone, Debug)]
 pub struct Compiler {
     program: PathBuf,
-    cache: PathBuf,
+    cache: Cache,
+    limits: CompileLimits,
+    /// A host must not spend all of its machine on compiling.
+    turns: Arc<Semaphore>,
+}
+
+/// What compiling one module may take.
+#[derive(Clone, Copy, Debug)]
+pub struct CompileLimits {
+    pub seconds: u64,
+    pub memory_mib: u64,
+}
+
+impl CompileLimits {
+    /// As [`Compiler`] hands them to its child; what cannot be read has its default.
+    pub fn from_words(words: impl Iterator<Item = String>) -> CompileLimits {
+        let CompileLimits {
+            seconds,
+            memory_mib,
+        } = CompileLimits::default();
+        let mut numbers = words.map(|word| word.parse().ok());
+        let mut next = || numbers.next().flatten();
+        CompileLimits {
+            seconds: next().unwrap_or(seconds),
+            memory_mib: next().unwrap_or(memory_mib),
+        }
+    }
+}
+
+impl Default for CompileLimits {
+    fn default() -> CompileLimits {
+        CompileLimits {
+            seconds: COMPILE_SECONDS,
+            memory_mib: COMPILE_MEMORY_MIB,
+        }
+    }
 }
 
 impl Compiler {
     /// `program` is the projectionist binary; `cache` a directory for native code, made with mode 0700 when it is not there.
     pub fn new(program: PathBuf, cache: PathBuf) -> Compiler {
-        Compiler { program, cache }
+        Compiler {
+            program,
+            cache: Cache::new(cache, mib(COMPILE_CACHE_MIB)),
+            limits: CompileLimits::default(),
+            turns: Arc::new(Semaphore::new(MAX_COMPILERS)),
+        }
+    }
+
+    /// The same with other limits for each module.
+    pub fn limited(self, limits: CompileLimits) -> Compiler {
+        Compiler { limits, ..self }
     }
 
     /// The native form of `bytes`, from the cache or freshly compiled.
@@ -42,8 +96,8 @@ impl Compiler {
         bytes: &[u8],
         digest: &Digest,
     ) -> Result<Component, Error> {
-        let path = self.cache.join(file_name(engine, digest));
-        if path.exists() {
+        let name = file_name(engine, digest);
+        if let Some(path) = self.cache.find(&name) {
             match native::load(engine, &path) {
                 Ok(component) => return Ok(component),
                 Err(error) => {
@@ -51,33 +105,17 @@ impl Compiler {
                 }
             }
         }
-        self.prepare_cache()?;
+        self.cache.prepare()?;
         let native_code = self.run_child(bytes).await?;
-        let temporary = tempfile::NamedTempFile::new_in(&self.cache)?;
-        fs::write(temporary.path(), &native_code)?;
-        temporary.persist(&path).map_err(|error| error.error)?;
-        native::load(engine, &path).map_err(|error| {
-            Error::Refused(Refusal::Broken {
-                reason: format!("{error:#}"),
-            })
-        })
-    }
-
-    /// Only the cache is closed to others: the directories above it may be there for more, such as a private server
-    /// that runs as another user.
-    fn prepare_cache(&self) -> io::Result<()> {
-        if let Some(parent) = self.cache.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.cache)
+        let path = self.cache.keep(&name, &native_code)?;
+        native::load(engine, &path).map_err(|error| Error::Refused(broken(format!("{error:#}"))))
     }
 
     async fn run_child(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        let _turn = self.turns.acquire().await;
         let mut child = tokio::process::Command::new(&self.program)
             .arg(COMPILE_VERB)
+            .args([self.limits.seconds, self.limits.memory_mib].map(|limit| limit.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -88,35 +126,84 @@ impl Compiler {
                 program: self.program.clone(),
                 source,
             })?;
-        let mut stdin = child.stdin.take().expect("the child's input is piped");
-        let input = bytes.to_vec();
-        let writing = tokio::spawn(async move {
-            // A child that died does not read; its exit code says more than a broken pipe.
-            let _ = stdin.write_all(&input).await;
-        });
-        let output = match tokio::time::timeout(COMPILE_TIMEOUT, child.wait_with_output()).await {
-            Ok(output) => output?,
+        let limit = Duration::from_secs(self.limits.seconds);
+        let ended = match tokio::time::timeout(limit, converse(&mut child, bytes)).await {
+            Ok(ended) => ended?,
+            // Dropping the child kills it.
             Err(_) => {
                 return Err(Error::Refused(Refusal::CompileTimeout {
-                    seconds: COMPILE_TIMEOUT.as_secs(),
+                    seconds: self.limits.seconds,
                 }));
             }
         };
-        writing.abort();
-        if output.status.success() {
-            return Ok(output.stdout);
+        let Ended {
+            status,
+            native_code,
+            said,
+        } = ended;
+        if native_code.len() as u64 > MAX_NATIVE_BYTES {
+            return Err(self.died(format!(
+                "its native code has more than {MAX_NATIVE_BYTES} bytes (native-bytes, which is fixed)"
+            )));
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let reason = match output.status.code() {
-            Some(EXIT_BROKEN) => said,
-            _ => format!(
-                "the compiler ended with {} (its memory limit is {} MiB){}{said}",
-                output.status,
-                COMPILE_MEMORY_BYTES / (1024 * 1024),
-                if said.is_empty() { "" } else { ": " }
-            ),
-        };
-        Err(Error::Refused(Refusal::Broken { reason }))
+        match status.code() {
+            Some(0) => Ok(native_code),
+            Some(EXIT_BROKEN) => Err(Error::Refused(broken(said))),
+            _ if said.is_empty() => Err(self.died(status.to_string())),
+            _ => Err(self.died(format!("{status}: {said}"))),
+        }
+    }
+
+    fn died(&self, reason: String) -> Error {
+        Error::Refused(Refusal::CompilerDied {
+            reason,
+            memory_mib: self.limits.memory_mib,
+        })
+    }
+}
+
+/// How the child ended.
+struct Ended {
+    status: ExitStatus,
+    native_code: Vec<u8>,
+    said: String,
+}
+
+/// Writes the module, and reads what comes, at the same time. No more is read than may come: a child that has more to say
+/// is ended.
+async fn converse(child: &mut Child, bytes: &[u8]) -> io::Result<Ended> {
+    let mut stdin = child.stdin.take().expect("the child's input is piped");
+    let stdout = child.stdout.take().expect("the child's output is piped");
+    let stderr = child.stderr.take().expect("the child's errors are piped");
+    let write = async move {
+        // A child that died does not read; its exit code says more than a broken pipe.
+        let _ = stdin.write_all(bytes).await;
+        drop(stdin);
+        Ok(())
+    };
+    let (native_code, said, ()) = tokio::try_join!(
+        read_up_to(stdout, MAX_NATIVE_BYTES + 1),
+        read_up_to(stderr, MAX_MESSAGE_BYTES as u64),
+        write
+    )?;
+    let status = child.wait().await?;
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    Ok(Ended {
+        status,
+        native_code,
+        said: text::block(&said, MAX_MESSAGE_BYTES),
+    })
+}
+
+async fn read_up_to(from: impl AsyncRead + Unpin, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(bytes_max).read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
+fn broken(reason: String) -> Refusal {
+    Refusal::Broken {
+        reason: text::block(&reason, MAX_MESSAGE_BYTES),
     }
 }
 
@@ -132,20 +219,15 @@ pub enum Error {
 }
 
 /// Native code depends on the engine's settings as well as on the bytes.
-fn file_name(engine: &Engine, digest: &Digest) -> PathBuf {
+fn file_name(engine: &Engine, digest: &Digest) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    Path::new(&format!(
-        "{}-{:016x}.cwasm",
-        hex::encode(digest),
-        hasher.finish()
-    ))
-    .to_owned()
+    format!("{}-{:016x}.cwasm", hex::encode(digest), hasher.finish())
 }
 
 /// The child's side: limits itself, compiles standard input, writes native code to standard output. Returns the exit code.
-pub fn compile_stdin(engine: &Engine) -> i32 {
-    match limited().and_then(|()| compile_all(engine)) {
+pub fn compile_stdin(engine: &Engine, limits: CompileLimits) -> i32 {
+    match limit_this_process(limits).and_then(|()| compile_all(engine)) {
         Ok(()) => 0,
         Err(reason) => {
             eprintln!("{reason}");
@@ -154,16 +236,20 @@ pub fn compile_stdin(engine: &Engine) -> i32 {
     }
 }
 
-fn limited() -> Result<(), String> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+fn limit_this_process(limits: CompileLimits) -> Result<(), String> {
+    use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
     let limit = |bytes| Rlimit {
         current: Some(bytes),
         maximum: Some(bytes),
     };
-    setrlimit(Resource::As, limit(COMPILE_MEMORY_BYTES))
+    setrlimit(Resource::As, limit(mib(limits.memory_mib)))
         .map_err(|error| format!("no memory limit could be set: {error}"))?;
-    setrlimit(Resource::Cpu, limit(COMPILE_TIMEOUT.as_secs() * 4))
-        .map_err(|error| format!("no time limit could be set: {error}"))
+    // On each processor that there may be; the parent looks at the clock.
+    setrlimit(Resource::Cpu, limit(limits.seconds.saturating_mul(4)))
+        .map_err(|error| format!("no time limit could be set: {error}"))?;
+    // What is compiled is not urgent; what runs is.
+    setpriority_process(None, NICENESS)
+        .map_err(|error| format!("the priority could not be lowered: {error}"))
 }
 
 fn compile_all(engine: &Engine) -> Result<(), String> {

@@ -1,19 +1,18 @@
 //! Asking a component what it is, in a throw-away instance without a batch and without a context: all our own imports
 //! that need one of them trap.
 
-use std::time::Instant;
-
 use subscription::{Descriptor, Kind};
+use wasmtime::Store;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::ProcessorCore;
+use super::call::Call;
 use super::check::Refusal;
-use super::failure::{DeadlineExceeded, from_trap};
+use super::failure::from_trap;
 use super::imports::descriptor_from_guest;
-use super::limits::{DESCRIBE_TIMEOUT, Limits};
+use super::limits::{DESCRIBE_TIMEOUT_MS, Limits};
 use super::runtime::Runtime;
-use super::state::State;
+use super::state::{State, new_store};
 
 pub(super) async fn describe(
     runtime: &Runtime,
@@ -22,25 +21,18 @@ pub(super) async fn describe(
     let failed = |reason: String| Refusal::DescribeFailed { reason };
     // A guest is described as a projector is run: nothing that differs from one machine to the next. Stubs for what is
     // missing (`define_unknown_imports_as_traps`) are no way: they hide WASI from a guest built for another 0.2 version.
-    let linker = runtime.linker(Kind::Projector);
-    let mut store = Store::new(runtime.engine(), State::new(None, None, &Limits::default()));
-    store.limiter(|state| &mut state.meter);
-    store.data_mut().deadline = Instant::now() + DESCRIBE_TIMEOUT;
-    store.set_epoch_deadline(1);
-    let limit_ms = DESCRIBE_TIMEOUT.as_millis() as u64;
-    store.epoch_deadline_callback(move |context| {
-        if Instant::now() >= context.data().deadline {
-            return Err(DeadlineExceeded {
-                call: "describe",
-                limit_ms,
-            }
-            .into());
-        }
-        Ok(UpdateDeadline::Yield(1))
+    let linker = runtime.linker(Kind::Projector).clone();
+    let component = component.clone();
+    let mut store = new_store(runtime.engine(), State::new(None, None, &Limits::default()));
+    let guarded = Call::prepare(&mut store, "describe", DESCRIBE_TIMEOUT_MS);
+    let timed = guarded.clone();
+    let described = guarded.run(async move {
+        let found = timed.timed(call(&mut store, &component, &linker)).await;
+        (store, found)
     });
-    let found = match call(&mut store, component, linker).await {
-        Ok(found) => found,
-        Err(error) => return Err(failed(from_trap(&error, store.data()).message)),
+    let found = match described.await {
+        (_, Ok(found)) => found,
+        (store, Err(error)) => return Err(failed(from_trap(&error, store.data()).message)),
     };
     descriptor_from_guest(found).map_err(|reason| Refusal::BadDescriptor { reason })
 }

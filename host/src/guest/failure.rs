@@ -3,8 +3,19 @@
 use subscription::{ErrorClass, Verdict};
 use wasmtime::{Trap, WasmBacktrace};
 
+use super::limits::{
+    Exceeded, HOST_CALL_MIB, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK_BYTES, MAX_TABLES,
+    limit_named,
+};
 use super::state::State;
+use super::text::{self, MAX_MESSAGE_BYTES};
 use crate::store::GuestError;
+
+/// What wasmtime says when a call passes too much; its error has no type that could be asked for.
+const HOST_CALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// Longest name of a function in a backtrace, in bytes.
+const MAX_NAME_BYTES: usize = 256;
 
 /// Lines of a guest's output that are part of the message when it panics.
 const LAST_WORDS_LINES: usize = 3;
@@ -33,7 +44,7 @@ impl Failure {
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Box<Failure> {
         Box::new(Failure {
             class,
-            message: message.into(),
+            message: text::block(&message.into(), MAX_MESSAGE_BYTES),
             handled: None,
             verdict: None,
             backtrace: None,
@@ -63,23 +74,18 @@ impl Failure {
 
 /// The guest used up its time.
 #[derive(Debug, thiserror::Error)]
-#[error("the guest did not return within {limit_ms} ms, its limit for {call}{}", self.option())]
+#[error("the guest did not return within {limit_ms} ms, its limit for {call} ({})", limit_named(self.limit_name()).place())]
 pub(super) struct DeadlineExceeded {
     pub call: &'static str,
     pub limit_ms: u64,
 }
 
 impl DeadlineExceeded {
-    /// Where an operator sets the limit, if he can.
-    fn option(&self) -> &'static str {
+    fn limit_name(&self) -> &'static str {
         match self.call {
-            "instantiation" | "handle" | "on-failure" => {
-                " (handle-timeout-ms under [limits] in the file beside the module)"
-            }
-            "setup" | "teardown" => {
-                " (setup-timeout-ms under [limits] in the file beside the module)"
-            }
-            _ => "",
+            "describe" => "describe-timeout-ms",
+            "setup" | "teardown" => "setup-timeout-ms",
+            _ => "handle-timeout-ms",
         }
     }
 }
@@ -96,18 +102,30 @@ pub(super) fn from_trap(error: &wasmtime::Error, state: &State) -> Box<Failure> 
 }
 
 fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
-    if let Some(tripped) = &state.meter.tripped {
-        return (ErrorClass::Memory, tripped.clone());
+    if let Some(exceeded) = &state.meter.tripped {
+        return (exceeded.class(), exceeded.to_string());
+    }
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return (exceeded.class(), exceeded.to_string());
     }
     if let Some(exceeded) = error.downcast_ref::<DeadlineExceeded>() {
         return (ErrorClass::Deadline, exceeded.to_string());
     }
     let root = format!("{:#}", error.root_cause());
+    if root.contains(HOST_CALL_FUEL) {
+        let did = "the guest handed more data to the host in one call";
+        let exceeded = Exceeded::new("host-call-mib", HOST_CALL_MIB, did);
+        return (exceeded.class(), exceeded.to_string());
+    }
+    if let Some(exceeded) = counted(&root) {
+        return (exceeded.class(), exceeded.to_string());
+    }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => (
-            ErrorClass::Memory,
-            "the guest used up its stack: does it call itself without end?".to_owned(),
-        ),
+        Some(Trap::StackOverflow) => {
+            let did = "the guest calls itself without end, or keeps too much on its stack: it used";
+            let exceeded = Exceeded::new("stack-bytes", MAX_STACK_BYTES as u64, did);
+            (exceeded.class(), exceeded.to_string())
+        }
         Some(Trap::UnreachableCodeReached) => {
             let said = state
                 .output_text()
@@ -120,6 +138,21 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
         Some(trap) => (ErrorClass::Trap, format!("the guest trapped: {trap}")),
         None => (ErrorClass::Trap, root),
     }
+}
+
+/// wasmtime counts these by itself, and says so in words alone.
+fn counted(root: &str) -> Option<Exceeded> {
+    let counts = [
+        ("instance count", "core-instances", MAX_CORE_INSTANCES),
+        ("memory count", "memories", MAX_MEMORIES),
+        ("table count", "tables", MAX_TABLES),
+    ];
+    let told = root.strip_prefix("resource limit exceeded: ")?;
+    let (_, name, max) = counts
+        .into_iter()
+        .find(|(words, ..)| told.starts_with(words))?;
+    let did = format!("the component asks for more {name}");
+    Some(Exceeded::new(name, max as u64, did))
 }
 
 /// What a panic says, on one line: where it happened is on the first line of its text, why on the next. Whatever the
@@ -141,7 +174,7 @@ fn readable(backtrace: &WasmBacktrace) -> String {
         let name = frame
             .func_name()
             .map_or_else(|| format!("function {}", frame.func_index()), wasmtime_name);
-        lines.push(format!("{depth:>3}: {name}"));
+        lines.push(format!("{depth:>3}: {}", text::line(&name, MAX_NAME_BYTES)));
     }
     lines.join("\n")
 }

@@ -1,33 +1,35 @@
 //! A fresh instance of a guest for one batch: calls with a deadline, and what becomes of the batch when one fails.
 
-use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use subscription::{ErrorClass, Kind, Verdict};
 use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, Lower, TypedFunc};
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::Store;
 
 use super::bindings::projectionist::guest::types as guest;
 use super::bindings::{LIFECYCLE, ProcessorCore};
+use super::call::Call;
 use super::failure::{DeadlineExceeded, Failure, from_trap};
 use super::imports::{Cause, event_to_guest};
-use super::limits::{Limits, MAX_HOST_CALL_BYTES};
+use super::limits::{Limits, MAX_FAILURE_DETAILS};
 use super::module::Module;
-use super::state::{CallContext, Said, State};
+use super::state::{CallContext, Said, State, new_store};
 use crate::store::{Batch, GuestError, RecordedEvent};
-
-/// Time that a call may take beyond its deadline before it is cut off from outside: a host call that waits for the
-/// database does not see epochs.
-const GRACE: Duration = Duration::from_millis(250);
 
 const STATEMENT_FAILED: &str = "a statement failed";
 
 /// An instance with its open batch. Dropping it rolls the batch back.
 pub struct Instance {
+    /// None while a call is under way, and for good when that call was given up.
+    running: Option<Box<Running>>,
+    pub(super) limits: Limits,
+}
+
+/// What a call needs wherever it runs.
+pub(super) struct Running {
     pub(super) store: Store<State>,
     raw: RawInstance,
     bindings: ProcessorCore,
-    pub(super) limits: Limits,
 }
 
 impl Instance {
@@ -48,33 +50,41 @@ impl Instance {
         limits: Limits,
         batch: Option<Box<Batch>>,
     ) -> Result<Instance, Box<Failure>> {
-        let mut store = Store::new(
-            module.instance().engine(),
-            State::new(Some(context), batch, &limits),
-        );
-        store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(MAX_HOST_CALL_BYTES);
-        let timeout_ms = limits.handle_timeout_ms;
-        arm(&mut store, "instantiation", timeout_ms);
-        let instantiated = module.instance().instantiate_async(&mut store);
-        let raw = match within("instantiation", timeout_ms, instantiated).await {
-            Ok(raw) => raw,
-            Err(error) => return Err(from_trap(&error, store.data())),
-        };
-        match ProcessorCore::new(&mut store, &raw) {
-            Ok(bindings) => Ok(Instance {
-                store,
-                raw,
-                bindings,
+        let ready = module.instance().clone();
+        let state = State::new(Some(context), batch, &limits);
+        let mut store = new_store(ready.engine(), state);
+        let call = Call::prepare(&mut store, "instantiation", limits.handle_timeout_ms);
+        let timed = call.clone();
+        let started = call.run(async move {
+            let started = timed.timed(async {
+                let raw = ready.instantiate_async(&mut store).await?;
+                let bindings = ProcessorCore::new(&mut store, &raw)?;
+                Ok((raw, bindings))
+            });
+            let started = started.await;
+            (store, started)
+        });
+        match started.await {
+            (store, Ok((raw, bindings))) => Ok(Instance {
+                running: Some(Box::new(Running {
+                    store,
+                    raw,
+                    bindings,
+                })),
                 limits,
             }),
-            Err(error) => Err(from_trap(&error, store.data())),
+            (mut store, Err(error)) => {
+                let failure = from_trap(&error, store.data());
+                abandon(&mut store).await;
+                Err(failure)
+            }
         }
     }
 
     /// Hands a chunk of events to the guest. After an error the instance is spent.
     pub async fn handle(&mut self, events: Vec<RecordedEvent>) -> Result<(), Box<Failure>> {
-        let state = self.store.data_mut();
+        let mut running = self.take();
+        let state = running.store.data_mut();
         state.chunk_end = events.last().map(|event| event.position);
         // A projector appends nothing, so its events are no causes.
         let causing = match state.context() {
@@ -94,14 +104,23 @@ impl Instance {
             })
             .collect();
         let events: Vec<_> = events.into_iter().map(event_to_guest).collect();
-        let timeout_ms = self.limits.handle_timeout_ms;
-        arm(&mut self.store, "handle", timeout_ms);
-        let handler = self.bindings.projectionist_guest_handler();
-        let call = handler.call_handle(&mut self.store, &events);
-        match within("handle", timeout_ms, call).await {
+        let call = Call::prepare(&mut running.store, "handle", self.limits.handle_timeout_ms);
+        let timed = call.clone();
+        let handled = call.run(async move {
+            let Running {
+                store, bindings, ..
+            } = &mut *running;
+            let handler = bindings.projectionist_guest_handler();
+            let answer = timed.timed(handler.call_handle(store, &events)).await;
+            (running, answer)
+        });
+        let (running, answer) = handled.await;
+        self.running = Some(running);
+        let judged = match answer {
             Err(error) => Err(self.trapped(&error)),
             Ok(answer) => self.judge(answer),
-        }
+        };
+        self.abandoned_if_failed(judged).await
     }
 
     /// Runs `setup` if the guest has one. After an error the instance is spent.
@@ -116,45 +135,99 @@ impl Instance {
 
     /// What the guest wants to find again at the next attempt.
     pub fn retry_context(&self) -> Option<String> {
-        self.store.data().new_retry_context.clone()
+        self.state().new_retry_context.clone()
     }
 
     /// What the guest logged.
     pub fn logged(&self) -> Said {
-        self.store.data().said.clone()
+        self.state().said.clone()
     }
 
-    /// Writes what is buffered, and gives the batch back, to be committed.
+    /// Writes what is buffered, for as long as a call may take, and gives the batch back, to be committed.
     pub async fn finish(mut self) -> Result<Box<Batch>, Box<Failure>> {
-        if let Some(batch) = self.store.data_mut().batch.as_deref_mut()
-            && let Err(error) = batch.flush().await
-        {
-            let failure = Failure::of_database("what the guest wrote was refused", &error);
-            return Err(self.with_words(failure));
-        }
-        Ok(self.into_batch())
-    }
-
-    /// The batch, to be committed.
-    pub fn into_batch(self) -> Box<Batch> {
-        self.store
-            .into_data()
+        let limit_ms = self.limits.handle_timeout_ms;
+        let running = self.running.as_mut();
+        let batch = running.and_then(|running| running.store.data_mut().batch.as_deref_mut());
+        let flushed = match batch {
+            None => Ok(()),
+            Some(batch) => {
+                let limit = Duration::from_millis(limit_ms);
+                match tokio::time::timeout(limit, batch.flush()).await {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err(error)) => {
+                        let what = "what the guest wrote was refused";
+                        Err(Failure::of_database(what, &error))
+                    }
+                    Err(_) => {
+                        let call = "writing its rows and events";
+                        let exceeded = DeadlineExceeded { call, limit_ms };
+                        Err(Failure::new(ErrorClass::Deadline, exceeded.to_string()))
+                    }
+                }
+            }
+        };
+        let flushed = flushed.map_err(|failure| self.with_words(failure));
+        self.abandoned_if_failed(flushed).await?;
+        let state = self.take().store.into_data();
+        Ok(state
             .batch
-            .expect("the batch stays with its instance until here")
+            .expect("the batch stays with its instance until here"))
     }
 
     async fn lifecycle(&mut self, name: &'static str) -> Result<(), Box<Failure>> {
         let Some(function) = self.optional::<(), (Result<(), String>,)>(LIFECYCLE, name) else {
             return Ok(());
         };
-        let timeout_ms = self.limits.setup_timeout_ms;
-        arm(&mut self.store, name, timeout_ms);
-        let call = function.call_async(&mut self.store, ());
-        match within(name, timeout_ms, call).await {
+        let mut running = self.take();
+        let call = Call::prepare(&mut running.store, name, self.limits.setup_timeout_ms);
+        let timed = call.clone();
+        let called = call.run(async move {
+            let answer = timed
+                .timed(function.call_async(&mut running.store, ()))
+                .await;
+            (running, answer)
+        });
+        let (running, answer) = called.await;
+        self.running = Some(running);
+        let judged = match answer {
             Err(error) => Err(self.trapped(&error)),
             Ok((Err(message),)) => Err(self.said(ErrorClass::GuestFailed, message)),
             Ok((Ok(()),)) => self.check_transaction(),
+        };
+        self.abandoned_if_failed(judged).await
+    }
+
+    /// After a failure the lane is free before anybody hears of it.
+    async fn abandoned_if_failed(
+        &mut self,
+        judged: Result<(), Box<Failure>>,
+    ) -> Result<(), Box<Failure>> {
+        if judged.is_err()
+            && let Some(running) = &mut self.running
+        {
+            abandon(&mut running.store).await;
         }
+        judged
+    }
+
+    /// What a call takes along; it brings it back.
+    pub(super) fn take(&mut self) -> Box<Running> {
+        self.running
+            .take()
+            .expect("a call that was given up takes its instance with it")
+    }
+
+    fn state(&self) -> &State {
+        let running = self.running.as_ref();
+        running
+            .expect("a call that was given up takes its instance with it")
+            .store
+            .data()
+    }
+
+    /// The error that aborted the transaction, if a statement failed.
+    fn aborted(&self) -> Option<&GuestError> {
+        self.state().batch.as_ref()?.aborted()
     }
 
     /// An export that a guest need not have.
@@ -167,23 +240,15 @@ impl Instance {
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
     {
-        let interface = self
-            .raw
-            .get_export_index(&mut self.store, None, interface)?;
-        let function = self
-            .raw
-            .get_export_index(&mut self.store, Some(&interface), function)?;
-        self.raw.get_typed_func(&mut self.store, function).ok()
+        let Running { store, raw, .. } = &mut **self.running.as_mut()?;
+        let interface = raw.get_export_index(&mut *store, None, interface)?;
+        let function = raw.get_export_index(&mut *store, Some(&interface), function)?;
+        raw.get_typed_func(&mut *store, function).ok()
     }
 
     /// A guest that says all is well while a statement of its failed has not handled anything.
     fn check_transaction(&self) -> Result<(), Box<Failure>> {
-        match self
-            .store
-            .data()
-            .batch
-            .as_ref()
-            .and_then(|batch| batch.aborted())
+        match self.aborted()
         {
             None => Ok(()),
             Some(error) => Err(self.database_failed(error)),
@@ -198,14 +263,10 @@ impl Instance {
         let details: String = failure
             .details
             .iter()
+            .take(MAX_FAILURE_DETAILS)
             .map(|(key, value)| format!("\n  {key}: {value}"))
             .collect();
-        let class = match self
-            .store
-            .data()
-            .batch
-            .as_ref()
-            .and_then(|batch| batch.aborted())
+        let class = match self.aborted()
         {
             Some(error) => Failure::of_database(STATEMENT_FAILED, error).class,
             None => ErrorClass::GuestFailed,
@@ -219,12 +280,7 @@ impl Instance {
 
     /// The database's own trouble is never the guest's failure, whatever the guest makes of it.
     fn check_unavailable(&self) -> Result<(), Box<Failure>> {
-        match self
-            .store
-            .data()
-            .batch
-            .as_ref()
-            .and_then(|batch| batch.aborted())
+        match self.aborted()
         {
             Some(error) if error.retryable => Err(self.database_failed(error)),
             _ => Ok(()),
@@ -234,7 +290,7 @@ impl Instance {
     fn trapped(&self, error: &wasmtime::Error) -> Box<Failure> {
         self.check_unavailable()
             .err()
-            .unwrap_or_else(|| from_trap(error, self.store.data()))
+            .unwrap_or_else(|| from_trap(error, self.state()))
     }
 
     fn said(&self, class: ErrorClass, message: String) -> Box<Failure> {
@@ -247,7 +303,7 @@ impl Instance {
 
     /// A failure with what the guest wrote and what it wants to find again.
     fn with_words(&self, mut failure: Box<Failure>) -> Box<Failure> {
-        let state = self.store.data();
+        let state = self.state();
         failure.output = state.output_text();
         failure.retry_context.clone_from(&state.new_retry_context);
         failure
@@ -264,25 +320,9 @@ pub(super) fn verdict_from_guest(verdict: guest::Verdict) -> Verdict {
     }
 }
 
-/// The outer bound of a call: epochs do not end a call of the host that waits.
-pub(super) async fn within<T>(
-    call: &'static str,
-    limit_ms: u64,
-    work: impl Future<Output = wasmtime::Result<T>>,
-) -> wasmtime::Result<T> {
-    match tokio::time::timeout(Duration::from_millis(limit_ms) + GRACE, work).await {
-        Ok(answer) => answer,
-        Err(_) => Err(DeadlineExceeded { call, limit_ms }.into()),
+/// Ends the batch of a call that failed.
+async fn abandon(store: &mut Store<State>) {
+    if let Some(batch) = store.data_mut().batch.take() {
+        batch.abandon().await;
     }
-}
-
-pub(super) fn arm(store: &mut Store<State>, call: &'static str, limit_ms: u64) {
-    store.data_mut().deadline = Instant::now() + Duration::from_millis(limit_ms);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |context| {
-        if Instant::now() >= context.data().deadline {
-            return Err(DeadlineExceeded { call, limit_ms }.into());
-        }
-        Ok(UpdateDeadline::Yield(1))
-    });
 }

@@ -1,48 +1,78 @@
-//! What a guest may use. Everything has a limit, named, with a unit and a default.
+//! What a guest may use. Everything has a limit with a name, a unit and a default; `host/LIMITS.md` lists them all.
 
-use std::time::Duration;
+mod documented;
+mod exceeded;
+mod meter;
 
 use serde::{Deserialize, Serialize};
-use wasmtime::ResourceLimiter;
+
+pub use documented::{LIMITS, Limit, SetBy, as_markdown, limit_named};
+pub(super) use exceeded::Exceeded;
+pub(super) use meter::Meter;
 
 /// Largest module, in bytes.
 pub const MAX_MODULE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Time that compiling one module may take.
-pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time that compiling one module may take, in seconds.
+pub const COMPILE_SECONDS: u64 = 120;
 
-/// Address space of the process that compiles, in bytes.
-pub const COMPILE_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Address space of the process that compiles, in MiB.
+pub const COMPILE_MEMORY_MIB: u64 = 4 * 1024;
 
-/// Time for `describe`, instantiation included.
-pub const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Native code of one module, in bytes.
+pub const MAX_NATIVE_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Modules that one host compiles at the same time.
+pub const MAX_COMPILERS: usize = 2;
+
+/// Compiled modules that are kept on disk, in MiB; those that were not used for longest go first.
+pub const COMPILE_CACHE_MIB: u64 = 4 * 1024;
+
+/// Time for `describe`, and for instantiation before it, in milliseconds.
+pub const DESCRIBE_TIMEOUT_MS: u64 = 5_000;
 
 /// What a guest writes to its standard error and output in a batch is kept up to so many bytes: of its beginning and its end.
 pub const MAX_OUTPUT_BYTES: usize = 16 * 1024;
 
-/// Log lines of a guest that are passed on in one batch.
-pub const MAX_LOG_LINES: u32 = 1_000;
-
 /// Lines that are kept of what a guest that runs once logged in one batch: the last.
 pub const MAX_LAST_LINES: usize = 5;
 
-/// Longest log message or field of a guest that is passed on, in bytes.
+/// Longest log line of a guest that is passed on, its fields included, in bytes.
 pub const MAX_LOG_BYTES: usize = 4 * 1024;
+
+/// Named values of a log line.
+pub const MAX_LOG_FIELDS: usize = 32;
 
 /// Longest retry context, in bytes.
 pub const MAX_RETRY_CONTEXT_BYTES: usize = 4 * 1024;
 
+/// All texts of a descriptor together, in bytes.
+pub const MAX_DESCRIPTOR_BYTES: usize = 64 * 1024;
+
+/// Named values beside the message of a failure.
+pub const MAX_FAILURE_DETAILS: usize = 32;
+
 /// Longest stack of a guest, in bytes.
 pub const MAX_STACK_BYTES: usize = 1024 * 1024;
 
-/// What one call of a guest may pass to the host, in bytes, before the call is ended.
-pub const MAX_HOST_CALL_BYTES: usize = 64 * 1024 * 1024;
-
-/// Entries of all tables of one guest.
-pub const MAX_TABLE_ENTRIES: usize = 100_000;
+/// What one call of a guest may pass to the host, in MiB, before the call is ended.
+pub const HOST_CALL_MIB: u64 = 64;
 
 /// Core instances of one component.
 pub const MAX_CORE_INSTANCES: usize = 64;
+
+/// Memories of one component, however small.
+pub const MAX_MEMORIES: usize = 16;
+
+/// Tables of one component, however small.
+pub const MAX_TABLES: usize = 64;
+
+/// Things of the inert WASI (streams, timers) that a guest holds at a time.
+pub const MAX_RESOURCES: usize = 1_000;
+
+/// Events that one call of the reader returns at most, and their bytes.
+pub const MAX_READ_EVENTS: u32 = 10_000;
+pub const MAX_READ_BYTES: usize = 16 * 1024 * 1024;
 
 /// Limits that an operator can set for one guest, in the `[limits]` of the file beside its module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,95 +84,57 @@ pub struct Limits {
     pub setup_timeout_ms: u64,
     /// Linear memory of the guest, all memories together, in MiB.
     pub memory_mib: u64,
+    /// Entries of all tables of the guest.
+    pub table_entries: u64,
     /// Calls to the host in one batch.
     pub host_calls: u64,
+    /// SQL statements in one batch.
+    pub statements: u64,
+    /// What the guest hands to the host in one batch, in MiB.
+    pub sent_mib: u64,
+    /// What the host hands to the guest in one batch besides its events, in MiB.
+    pub received_mib: u64,
+    /// Events that a processor appends in one batch.
+    pub appended_events: u64,
+    /// Log lines that are passed on in one batch; what is beyond is dropped, which is said once.
+    pub log_lines: u64,
+}
+
+impl Limits {
+    /// What holds where the operator says nothing.
+    pub const DEFAULT: Limits = Limits {
+        handle_timeout_ms: 10_000,
+        setup_timeout_ms: 60_000,
+        memory_mib: 256,
+        table_entries: 100_000,
+        host_calls: 1_000_000,
+        statements: 200_000,
+        sent_mib: 256,
+        received_mib: 256,
+        appended_events: 10_000,
+        log_lines: 1_000,
+    };
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            handle_timeout_ms: 10_000,
-            setup_timeout_ms: 60_000,
-            memory_mib: 256,
-            host_calls: 1_000_000,
-        }
+        Limits::DEFAULT
     }
 }
 
-/// Counts what all memories and tables of a store use together; wasmtime's own limits count each alone.
-pub(super) struct Meter {
-    max_memory_bytes: usize,
-    memory_bytes: usize,
-    table_entries: usize,
-    /// A limit was hit: which, in words.
-    pub tripped: Option<String>,
+/// MiB as bytes.
+pub(super) fn mib(count: u64) -> u64 {
+    count.saturating_mul(1024 * 1024)
 }
 
-impl Meter {
-    pub fn new(limits: &Limits) -> Meter {
-        let max_memory_bytes =
-            usize::try_from(limits.memory_mib.saturating_mul(1024 * 1024)).unwrap_or(usize::MAX);
-        Meter {
-            max_memory_bytes,
-            memory_bytes: 0,
-            table_entries: 0,
-            tripped: None,
-        }
-    }
-}
+/// Modules that one directory may hold.
+pub const MAX_MODULES: usize = 1_000;
 
-impl ResourceLimiter for Meter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let total = self
-            .memory_bytes
-            .saturating_add(desired.saturating_sub(current));
-        if total > self.max_memory_bytes {
-            let message = format!(
-                "the guest asked for {} MiB of memory, more than its limit of {} MiB (memory-mib under [limits] in the file beside the module)",
-                total.div_ceil(1024 * 1024),
-                self.max_memory_bytes / (1024 * 1024)
-            );
-            self.tripped = Some(message.clone());
-            return Err(wasmtime::Error::msg(message));
-        }
-        self.memory_bytes = total;
-        Ok(true)
-    }
+/// Longest name of a file in the directory of modules, in bytes.
+pub const MAX_FILE_NAME_BYTES: usize = 128;
 
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let total = self
-            .table_entries
-            .saturating_add(desired.saturating_sub(current));
-        if total > MAX_TABLE_ENTRIES {
-            let message = format!(
-                "the guest asked for {total} table entries, more than the limit of {MAX_TABLE_ENTRIES}"
-            );
-            self.tripped = Some(message.clone());
-            return Err(wasmtime::Error::msg(message));
-        }
-        self.table_entries = total;
-        Ok(true)
-    }
+/// Entries of the directory of modules, whatever they are.
+pub const MAX_DIRECTORY_ENTRIES: usize = 10_000;
 
-    fn instances(&self) -> usize {
-        MAX_CORE_INSTANCES
-    }
-
-    fn memories(&self) -> usize {
-        16
-    }
-
-    fn tables(&self) -> usize {
-        64
-    }
-}
+/// Modules that one host keeps ready; those that were not used for longest are loaded again when they are needed.
+pub const MAX_READY_MODULES: usize = 1_000;

@@ -1,7 +1,10 @@
 //! Floor 2: guests. Compiles, checks and describes components, and runs them in fresh instances under limits.
 
+mod allowance;
 #[allow(clippy::all, reason = "generated from wit")]
 pub(crate) mod bindings;
+mod cache;
+mod call;
 mod check;
 mod compile;
 mod describe;
@@ -16,11 +19,12 @@ mod recovery;
 mod runtime;
 mod settings;
 mod state;
+pub mod text;
 mod visit;
 mod wasi;
 
 pub use check::{Refusal, check_header};
-pub use compile::{COMPILE_VERB, Compiler, Error as CompileError, compile_stdin};
+pub use compile::{COMPILE_VERB, CompileLimits, Compiler, Error as CompileError, compile_stdin};
 pub use failure::Failure;
 pub use instance::Instance;
 pub use limits::Limits;

@@ -9,6 +9,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::limits::MAX_OUTPUT_BYTES;
+use super::text;
 
 /// Bytes of the beginning that are kept; the rest of the room is for the end.
 const BEGINNING_BYTES: usize = MAX_OUTPUT_BYTES / 4;
@@ -34,7 +35,7 @@ impl Output {
             bytes.extend_from_slice(note.as_bytes());
         }
         bytes.extend(end);
-        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        let text = text::block(String::from_utf8_lossy(&bytes).trim(), 2 * MAX_OUTPUT_BYTES);
         (!text.is_empty()).then_some(text)
     }
 

@@ -5,9 +5,10 @@ use subscription::Verdict;
 use super::bindings::RECOVERY;
 use super::bindings::projectionist::events::types::Event;
 use super::bindings::projectionist::guest::types as guest;
+use super::call::Call;
 use super::failure::{Failure, from_trap};
 use super::imports::event_to_guest;
-use super::instance::{Instance, arm, verdict_from_guest, within};
+use super::instance::{Instance, verdict_from_guest};
 use super::limits::Limits;
 use super::module::Module;
 use super::state::CallContext;
@@ -49,16 +50,23 @@ pub async fn recover(
     else {
         return Recovered::NotAsked;
     };
-    instance.store.data_mut().chunk_end = Some(event.position);
+    let mut running = instance.take();
+    running.store.data_mut().chunk_end = Some(event.position);
     let event = event_to_guest(event);
-    let timeout_ms = instance.limits.handle_timeout_ms;
-    arm(&mut instance.store, CALL, timeout_ms);
-    let call = on_failure.call_async(&mut instance.store, (&event, error, attempt));
-    match within(CALL, timeout_ms, call).await {
+    let error = error.to_owned();
+    let call = Call::prepare(&mut running.store, CALL, limits.handle_timeout_ms);
+    let timed = call.clone();
+    let asked = call.run(async move {
+        let asked = on_failure.call_async(&mut running.store, (&event, &error, attempt));
+        let answer = timed.timed(asked).await;
+        (running, answer)
+    });
+    let (running, answer) = asked.await;
+    match answer {
         Ok((verdict,)) => Recovered::Decided {
             verdict: verdict_from_guest(verdict),
-            retry_context: instance.store.data().new_retry_context.clone(),
+            retry_context: running.store.data().new_retry_context.clone(),
         },
-        Err(error) => Recovered::Failed(from_trap(&error, instance.store.data())),
+        Err(error) => Recovered::Failed(from_trap(&error, running.store.data())),
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 use subscription::Kind;
+use wasmtime::Engine;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::allowance::Allowance;
 use super::imports::Cause;
-use super::limits::{Limits, MAX_LAST_LINES, Meter};
+use super::limits::{HOST_CALL_MIB, Limits, MAX_LAST_LINES, MAX_RESOURCES, Meter, mib};
 use super::output::Output;
 use super::settings::Settings;
 use super::wasi;
@@ -82,9 +83,7 @@ pub(super) struct State {
     pub chunk_end: Option<i64>,
     pub new_retry_context: Option<String>,
     pub meter: Meter,
-    pub deadline: Instant,
-    pub host_calls_left: u64,
-    pub log_lines_left: u32,
+    pub allowance: Allowance,
     pub said: Said,
     /// Appends so far by cause position: the ordinal that ids derive from.
     pub append_ordinals: HashMap<u64, u32>,
@@ -96,6 +95,8 @@ pub(super) struct State {
 impl State {
     pub fn new(context: Option<CallContext>, batch: Option<Box<Batch>>, limits: &Limits) -> State {
         let output = Output::default();
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(MAX_RESOURCES);
         State {
             wasi: wasi::context(
                 context
@@ -109,13 +110,11 @@ impl State {
             chunk_end: None,
             new_retry_context: None,
             meter: Meter::new(limits),
-            deadline: Instant::now(),
-            host_calls_left: limits.host_calls,
-            log_lines_left: super::limits::MAX_LOG_LINES,
+            allowance: Allowance::new(limits),
             said: Said::default(),
             append_ordinals: HashMap::new(),
             output,
-            resources: ResourceTable::new(),
+            resources,
         }
     }
 
@@ -133,15 +132,7 @@ impl State {
 
     /// Counts a call to the host; too many end the batch.
     pub fn count_host_call(&mut self) -> wasmtime::Result<()> {
-        match self.host_calls_left.checked_sub(1) {
-            Some(left) => {
-                self.host_calls_left = left;
-                Ok(())
-            }
-            None => Err(wasmtime::Error::msg(
-                "the guest called the host more often than its limit allows in one batch (host-calls under [limits] in the file beside the module)",
-            )),
-        }
+        Ok(self.allowance.host_call()?)
     }
 
     /// The batch, for the imports that write. There is none in `describe`, where those imports trap before they get here.
@@ -153,6 +144,15 @@ impl State {
             )
         })
     }
+}
+
+/// A store in which everything is counted.
+pub(super) fn new_store(engine: &Engine, state: State) -> wasmtime::Store<State> {
+    let mut store = wasmtime::Store::new(engine, state);
+    store.limiter(|state| &mut state.meter);
+    store.set_hostcall_fuel(usize::try_from(mib(HOST_CALL_MIB)).unwrap_or(usize::MAX));
+    store.set_max_component_handles(MAX_RESOURCES);
+    store
 }
 
 impl WasiView for State {

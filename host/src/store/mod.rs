@@ -191,14 +191,16 @@ impl Store {
     /// Ends a transaction of ours whose statement nobody waits for any more: the statement is cancelled, and what does not listen
     /// to that is terminated. In the background; a failure leaves it to the statement's own time-out.
     fn end_transaction(&self, backend: i32, transaction_id: String) {
-        let pool = self.pool.clone();
+        let store = self.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let ended = end_transaction(&pool, backend, &transaction_id).await;
-                if let Err(error) = ended {
-                    tracing::debug!(%error, backend, "an abandoned statement could not be ended");
-                }
-            });
+            runtime.spawn(async move { store.see_ended(backend, &transaction_id).await });
+        }
+    }
+
+    /// The same, and comes back when it is over.
+    async fn see_ended(&self, backend: i32, transaction_id: &str) {
+        if let Err(error) = end_transaction(&self.pool, backend, transaction_id).await {
+            tracing::debug!(%error, backend, "an abandoned statement could not be ended");
         }
     }
 }

@@ -18,6 +18,9 @@ pub const MAX_QUERY_ROWS: usize = 100_000;
 /// Most bytes that one query hands to a guest.
 pub const MAX_QUERY_BYTES: usize = 32 * 1024 * 1024;
 
+/// What the place of a value takes, whatever is in it.
+const PLACE_BYTES: usize = 16;
+
 /// A column of a result or of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -54,7 +57,7 @@ pub(super) async fn query(
             return Err(GuestError::new(
                 "too-large",
                 format!(
-                    "the answer has more than {MAX_QUERY_ROWS} rows or {MAX_QUERY_BYTES} bytes; add a LIMIT or select fewer columns"
+                    "the answer has more than {MAX_QUERY_ROWS} rows or {MAX_QUERY_BYTES} bytes (query-rows and query-bytes, which are fixed); add a LIMIT or select fewer columns"
                 ),
             ));
         }
@@ -106,13 +109,24 @@ fn read_row(row: &PgRow) -> Result<(Vec<Value>, usize), GuestError> {
                     .map_err(|error| GuestError::new("database", error.to_string()))?,
             )
         };
-        size += bytes.map_or(0, <[u8]>::len);
+        size += PLACE_BYTES + bytes.map_or(0, <[u8]>::len);
         values.push(
             value::decode(bytes, &info)
                 .map_err(|message| GuestError::new("unsupported-type", message))?,
         );
     }
     Ok((values, size))
+}
+
+/// What a row weighs.
+pub(super) fn size_bytes(row: &PgRow) -> Result<usize, GuestError> {
+    let mut size = 0;
+    for index in 0..row.len() {
+        let raw = row.try_get_raw(index)?;
+        let bytes = raw.as_bytes().map_or(0, <[u8]>::len);
+        size += PLACE_BYTES + bytes;
+    }
+    Ok(size)
 }
 
 fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments, GuestError> {

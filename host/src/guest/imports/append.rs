@@ -15,6 +15,9 @@ use crate::store::{self, NewEvent, PendingAppend};
 /// The name space of derived event ids; any constant will do, as long as it never changes.
 const DERIVED_IDS: Uuid = Uuid::from_u128(0x8c1f_5ad0_6b0e_4f6b_9d55_70a1_0b6c_6a01);
 
+/// No guest appends to the streams of the host.
+const RESERVED_STREAMS: &str = "projectionist";
+
 impl Host for State {
     async fn append(
         &mut self,
@@ -24,6 +27,9 @@ impl Host for State {
         events: Vec<GuestEvent>,
     ) -> wasmtime::Result<Result<(), Error>> {
         self.batch()?;
+        self.allowance.appended(events.len().max(1))?;
+        self.allowance
+            .sent(stream.len() + events.iter().map(size_bytes).sum::<usize>())?;
         Ok(self.hold_append(cause, stream, expected, events))
     }
 }
@@ -42,6 +48,12 @@ impl State {
                 format!("the cause {cause} is not the position of an event in hand"),
             ));
         };
+        if stream.starts_with(RESERVED_STREAMS) {
+            return Err(refused(
+                "denied",
+                format!("streams whose names begin with `{RESERVED_STREAMS}` are the host's own"),
+            ));
+        }
         let expected = match expected {
             ExpectedVersion::Any => store::ExpectedVersion::Any,
             ExpectedVersion::NoStream => store::ExpectedVersion::NoStream,
@@ -113,6 +125,16 @@ impl State {
 pub struct Cause {
     pub id: Uuid,
     pub correlation_id: Option<Uuid>,
+}
+
+/// What an event weighs.
+fn size_bytes(event: &GuestEvent) -> usize {
+    let data = match &event.data {
+        Payload::Json(text) => text.len(),
+        Payload::Bytes(bytes) => bytes.len(),
+    };
+    let tags: usize = event.tags.iter().map(String::len).sum();
+    event.type_.len() + data + event.metadata.len() + tags
 }
 
 fn parsed(what: &str, text: &str) -> Result<Box<serde_json::value::RawValue>, Error> {

@@ -1,7 +1,7 @@
 //! `projectionist:guest/context` and `projectionist:config/store`: what a guest may know of its call.
 
 use crate::guest::bindings::projectionist::{config, guest};
-use crate::guest::limits::MAX_RETRY_CONTEXT_BYTES;
+use crate::guest::limits::{Exceeded, MAX_RETRY_CONTEXT_BYTES};
 use crate::guest::state::State;
 
 /// The attribute that tells whether effects are dropped: `true` or `false`.
@@ -32,10 +32,9 @@ impl guest::context::Host for State {
     async fn set_retry_context(&mut self, text: String) -> wasmtime::Result<()> {
         self.count_host_call()?;
         if text.len() > MAX_RETRY_CONTEXT_BYTES {
-            return Err(wasmtime::Error::msg(format!(
-                "the retry context has {} bytes, more than the limit of {MAX_RETRY_CONTEXT_BYTES}; keep larger state in a table",
-                text.len()
-            )));
+            let did = format!("the retry context has {} bytes", text.len());
+            let max = MAX_RETRY_CONTEXT_BYTES as u64;
+            return Err(Exceeded::new("retry-context-bytes", max, did).into());
         }
         self.new_retry_context = Some(text);
         Ok(())

@@ -5,6 +5,7 @@ use subscription::{Clause, Consistency, Descriptor, Filter, Kind, Pattern, RunMo
 use crate::guest::bindings::projectionist::events::types as events;
 use crate::guest::bindings::projectionist::guest::types as guest;
 use crate::guest::bindings::projectionist::sql::types as sql;
+use crate::guest::limits::{Exceeded, MAX_DESCRIPTOR_BYTES};
 use crate::store::value::Value;
 use crate::store::{Column, GuestError, RecordedEvent, RowSet};
 
@@ -26,6 +27,7 @@ pub fn event_to_guest(event: RecordedEvent) -> events::Event {
 
 /// The descriptor as the rules know it, checked; the error is for the guest's author.
 pub fn descriptor_from_guest(found: guest::Descriptor) -> Result<Descriptor, String> {
+    check_size(&found)?;
     let kind = match found.kind {
         guest::Kind::Projector => Kind::Projector,
         guest::Kind::Processor => Kind::Processor,
@@ -63,6 +65,30 @@ pub fn descriptor_from_guest(found: guest::Descriptor) -> Result<Descriptor, Str
         options: found.options,
     };
     descriptor.check().map_err(|error| error.to_string())
+}
+
+fn check_size(found: &guest::Descriptor) -> Result<(), String> {
+    let texts = |texts: &[String]| -> usize { texts.iter().map(|text| text.len() + 1).sum() };
+    let clauses = found.filter.iter().map(|clause| {
+        texts(&clause.types)
+            + texts(&clause.except_types)
+            + texts(&clause.streams)
+            + texts(&clause.tags)
+            + 1
+    });
+    let options = found.options.iter();
+    let options = options.map(|(key, value)| key.len() + value.len() + 2);
+    let bytes = found.id.len()
+        + found.group.as_ref().map_or(0, String::len)
+        + found.partition_by.len()
+        + clauses.sum::<usize>()
+        + options.sum::<usize>();
+    if bytes > MAX_DESCRIPTOR_BYTES {
+        let max = MAX_DESCRIPTOR_BYTES as u64;
+        let did = format!("its texts have {bytes} bytes together");
+        return Err(Exceeded::new("descriptor-bytes", max, did).to_string());
+    }
+    Ok(())
 }
 
 fn clause(clause: events::Clause) -> Result<Clause, String> {

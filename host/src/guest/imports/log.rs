@@ -1,8 +1,10 @@
 //! `projectionist:log/logger`: bounded lines, without control characters, under the guest's name.
 
+use crate::guest::allowance::LogLine;
 use crate::guest::bindings::projectionist::log::logger::{Host, Level};
-use crate::guest::limits::MAX_LOG_BYTES;
+use crate::guest::limits::{Exceeded, MAX_LOG_BYTES, MAX_LOG_FIELDS};
 use crate::guest::state::State;
+use crate::guest::text;
 
 impl Host for State {
     async fn enabled(&mut self, level: Level) -> wasmtime::Result<bool> {
@@ -27,20 +29,21 @@ impl Host for State {
     ) -> wasmtime::Result<()> {
         self.count_host_call()?;
         let subscription = self.context()?.subscriber_id.clone();
-        match self.log_lines_left.checked_sub(1) {
-            None => return Ok(()),
-            Some(0) => {
-                tracing::warn!(target: "guest", %subscription, "the guest logs more than its limit in one batch; the rest is dropped")
+        match self.allowance.log_line() {
+            LogLine::Kept => {}
+            LogLine::FirstDropped => {
+                let dropped = Exceeded::new(
+                    "log-lines",
+                    self.allowance.log_lines_max(),
+                    "the guest logs more in one batch",
+                );
+                tracing::warn!(target: "guest", %subscription, "{dropped}; the rest is dropped");
+                return Ok(());
             }
-            Some(_) => {}
+            LogLine::Dropped => return Ok(()),
         }
-        let fields = fields
-            .iter()
-            .take(32)
-            .map(|(name, value)| format!("{}={}", printable(name), printable(value)))
-            .collect::<Vec<_>>()
-            .join(" ");
-        let message = printable(&message);
+        let message = text::line(&message, MAX_LOG_BYTES);
+        let fields = joined(&fields, MAX_LOG_BYTES.saturating_sub(message.len()));
         if self.is_reported(level)? {
             let line = format!("{message} {fields}");
             self.said.add(line.trim_end().to_owned());
@@ -52,7 +55,6 @@ impl Host for State {
             Level::Warn => tracing::warn!(target: "guest", %subscription, fields, "{message}"),
             Level::Error => tracing::error!(target: "guest", %subscription, fields, "{message}"),
         }
-        self.log_lines_left = self.log_lines_left.saturating_sub(1);
         Ok(())
     }
 }
@@ -65,20 +67,20 @@ impl State {
     }
 }
 
-/// One line, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    let mut end = text.len().min(MAX_LOG_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+/// `name=value` with spaces between, as far as there is room.
+fn joined(fields: &[(String, String)], room_bytes: usize) -> String {
+    let mut line = String::new();
+    for (name, value) in fields.iter().take(MAX_LOG_FIELDS) {
+        let room = room_bytes.saturating_sub(line.len());
+        if room == 0 {
+            break;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&text::line(name, room));
+        line.push('=');
+        line.push_str(&text::line(value, room));
     }
-    text[..end]
-        .chars()
-        .map(|character| {
-            if character.is_control() {
-                '\u{FFFD}'
-            } else {
-                character
-            }
-        })
-        .collect()
+    text::line(&line, room_bytes)
 }

@@ -6,6 +6,7 @@ mod convert;
 mod log;
 mod reader;
 mod rows;
+mod size;
 mod sql;
 
 use super::bindings::projectionist;

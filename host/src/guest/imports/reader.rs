@@ -2,10 +2,9 @@
 
 use super::convert::event_to_guest;
 use crate::guest::bindings::projectionist::events::reader::{Event, Host};
+use crate::guest::limits::{MAX_READ_BYTES, MAX_READ_EVENTS};
 use crate::guest::state::State;
-
-/// Most events that one call returns.
-const MAX_READ_EVENTS: u32 = 10_000;
+use crate::store::{ReadLimit, RecordedEvent};
 
 impl Host for State {
     async fn read_stream(
@@ -22,13 +21,20 @@ impl Host for State {
             ));
         };
         let from_version = i64::try_from(from_version).unwrap_or(i64::MAX);
-        let read = self
-            .context()?
-            .store
-            .read_stream(&stream, from_version, up_to, limit.min(MAX_READ_EVENTS))
-            .await;
-        Ok(read
-            .map(|events| events.into_iter().map(event_to_guest).collect())
-            .map_err(|error| error.to_string()))
+        self.allowance.sent(stream.len())?;
+        let limit = ReadLimit {
+            events: limit.min(MAX_READ_EVENTS).into(),
+            bytes: MAX_READ_BYTES,
+        };
+        let store = &self.context()?.store;
+        let read = store.read_stream(&stream, from_version, up_to, limit).await;
+        match read {
+            Ok(events) => {
+                let bytes = events.iter().map(RecordedEvent::size_bytes).sum();
+                self.allowance.received(bytes)?;
+                Ok(Ok(events.into_iter().map(event_to_guest).collect()))
+            }
+            Err(error) => Ok(Err(error.to_string())),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `projectionist:rows/tables`: rows by primary key; writes are buffered and go out in bulk.
 
 use super::convert::{from_guest, to_guest};
+use super::size;
 use crate::guest::bindings::projectionist::rows::tables::Host;
 use crate::guest::bindings::projectionist::sql::types::{Column, Error, Value};
 use crate::guest::state::State;
@@ -21,11 +22,16 @@ impl Host for State {
         table: String,
         keys: Vec<Vec<Value>>,
     ) -> wasmtime::Result<Result<Vec<Option<Vec<Value>>>, Error>> {
+        self.allowance.sent(size::of_rows(&keys))?;
         let keys = keys.into_iter().map(from_guest).collect();
         let result = self.batch()?.get_rows(&table, keys).await;
-        Ok(result
-            .map(|rows| rows.into_iter().map(|row| row.map(to_guest)).collect())
-            .map_err(Into::into))
+        let rows: Vec<Option<Vec<Value>>> = match result {
+            Ok(rows) => rows.into_iter().map(|row| row.map(to_guest)).collect(),
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let bytes = rows.iter().flatten().map(|row| size::of_values(row)).sum();
+        self.allowance.received(bytes)?;
+        Ok(Ok(rows))
     }
 
     async fn put(
@@ -33,6 +39,7 @@ impl Host for State {
         table: String,
         rows: Vec<Vec<Value>>,
     ) -> wasmtime::Result<Result<(), Error>> {
+        self.allowance.sent(size::of_rows(&rows))?;
         let rows = rows.into_iter().map(from_guest).collect();
         Ok(self
             .batch()?
@@ -46,6 +53,7 @@ impl Host for State {
         table: String,
         keys: Vec<Vec<Value>>,
     ) -> wasmtime::Result<Result<(), Error>> {
+        self.allowance.sent(size::of_rows(&keys))?;
         let keys = keys.into_iter().map(from_guest).collect();
         Ok(self
             .batch()?

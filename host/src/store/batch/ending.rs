@@ -1,5 +1,7 @@
 //! How a batch ends: one round trip that moves the checkpoint, commits, and asks whether that transaction was committed.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
@@ -9,6 +11,9 @@ use super::{Batch, Change, Grant, Outcome, too_slow};
 use crate::store::lanes::{MAX_ERROR_MESSAGE_BYTES, bounded};
 use crate::store::proof::{Authority, digest};
 use crate::store::{Error, GuestError};
+
+/// How long a failed batch waits for its rollback.
+const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
 /// SQLSTATE of `pj_batch.advance`: the checkpoint or the status is not what this batch began with.
 const OVERTAKEN: &str = "PJ012";
@@ -166,6 +171,23 @@ impl Batch {
         sqlx::raw_sql("ROLLBACK").execute(self.connection()).await?;
         self.release();
         Ok(())
+    }
+
+    /// Gives everything up after a failure, and comes back when the lane is free again: who looks for the culprit in the
+    /// next batch must not find it taken by the last one.
+    pub async fn abandon(mut self) {
+        if self.busy {
+            // Nobody waits for the statement any more, but the server goes on with it, and keeps the lane.
+            self.connection = None;
+            let transaction_id = std::mem::take(&mut self.transaction_id);
+            self.store.see_ended(self.backend, &transaction_id).await;
+            return;
+        }
+        // In vain it is closed, which ends it as well.
+        let ended = tokio::time::timeout(ABANDON_PATIENCE, self.rollback()).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::debug!("a failed batch could not be rolled back in peace");
+        }
     }
 
     /// Whether another lane of this subscription is still behind `position`.

@@ -1,9 +1,10 @@
 //! One table of a guest: how its rows are read by key and written in bulk, every column as `text[]` with a cast.
 
+use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::cache::{Cache, Known};
-use crate::store::statement::Column;
+use crate::store::statement::{self, Column, MAX_QUERY_BYTES};
 use crate::store::value::{self, Value};
 use crate::store::{GuestError, quote};
 
@@ -195,7 +196,21 @@ impl Table {
         for values in (0..self.key.len()).map(column) {
             query = query.bind(values?);
         }
-        let found = query.fetch_all(connection).await?;
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        let mut stream = query.fetch(connection);
+        while let Some(row) = stream.try_next().await? {
+            bytes += statement::size_bytes(&row)?;
+            if bytes > MAX_QUERY_BYTES {
+                return Err(GuestError::new(
+                    "too-large",
+                    format!(
+                        "the rows asked for have more than {MAX_QUERY_BYTES} bytes (query-bytes, which is fixed); ask for fewer at a time"
+                    ),
+                ));
+            }
+            found.push(row);
+        }
         for index in missing {
             let (name, key) = (names[*index].clone(), keys[*index].clone());
             self.cache.learn(name, Known::Absent(key));

@@ -1,0 +1,39 @@
+//! Sin: says that it handled more events than it was given, and fails.
+
+use projectionist_sdk::bindings::exports::projectionist::guest::lifecycle;
+use projectionist_sdk::bindings::exports::projectionist::guest::{description, handler};
+use projectionist_sdk::bindings::projectionist::events::types::Event;
+use projectionist_sdk::bindings::projectionist::guest::types::{Descriptor, Failure, Verdict};
+use projectionist_sdk::prelude::Projector;
+
+struct Component;
+
+impl description::Guest for Component {
+    fn describe() -> Descriptor {
+        Projector::new("claims_too_much_1").on_any(|| ()).describe()
+    }
+}
+
+impl handler::Guest for Component {
+    fn handle(_: Vec<Event>) -> Result<(), Failure> {
+        Err(Failure {
+            handled: u32::MAX,
+            verdict: Verdict::Skip,
+            message: "handled more than there is".to_owned(),
+            details: Vec::new(),
+        })
+    }
+}
+
+impl lifecycle::Guest for Component {
+    fn setup() -> Result<(), String> {
+        Ok(())
+    }
+
+    fn teardown() -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+projectionist_sdk::bindings::export_component!(Component with_types_in projectionist_sdk::bindings);

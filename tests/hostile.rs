@@ -1,0 +1,9 @@
+//! Hostile guests: each commits one sin beside a subscription that wants to go on with its work, and harms nobody but itself.
+
+mod answers;
+mod arena;
+mod calls;
+mod data;
+mod loading;
+mod raw;
+mod walls;
