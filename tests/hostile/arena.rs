@@ -225,11 +225,7 @@ pub async fn fails(
     }
     assert_eq!(arena.events_by_type().await, ["Tick"]);
     arena
-        .unharmed(
-            &guest.replace('_', " "),
-            words.first().unwrap_or(&class),
-            took,
-        )
+        .unharmed(&guest.replace('_', " "), words.first().unwrap_or(&class))
         .await;
     error
 }

@@ -7,7 +7,7 @@ use projectionist::guest::{CompileError, CompileLimits, Module, Refusal, Runtime
 use super::arena::is_refused;
 use super::raw::{replaced, with_core_module, with_import};
 use crate::support::modules::{bytes_of, compiler};
-use crate::support::{Modules, TestDatabase, stepped};
+use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually};
 
 const LOOPS: &str = "(module (func $start (loop br 0)) (start $start))";
 const TRAPS: &str = "(module (func $start unreachable) (start $start))";
@@ -108,12 +108,17 @@ async fn hostile_ids_are_refused_and_make_nothing() {
         let bytes = replaced("records", "records_1", id);
         modules.put_bytes(&format!("hostile{number}.wasm"), &bytes);
     }
-    let mut host = stepped(&database, &modules).await;
+    let _host = InProcess::start(&database, &modules).await;
 
-    host.scan().await.expect("scanned");
-
-    let files = database.store().host_files().await.expect("files");
-    assert_eq!(files.len(), HOSTILE_IDS.len());
+    let files = eventually(PATIENCE, async || {
+        let files = database.store().host_files().await.expect("files");
+        if files.len() == HOSTILE_IDS.len() {
+            Ok(files)
+        } else {
+            Err(format!("{} files were looked into", files.len()))
+        }
+    })
+    .await;
     for (_, file) in files {
         let reason = file
             .refusal

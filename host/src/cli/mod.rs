@@ -11,6 +11,7 @@ mod events;
 mod guests;
 mod import;
 mod intent;
+mod log;
 mod migrate;
 mod once;
 mod output;

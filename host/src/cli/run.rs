@@ -103,6 +103,7 @@ const SAMPLE_APPLICATIONS: u32 = 1_000;
 const SAMPLE_SEED: u64 = 1;
 
 pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::Result<()> {
+    log::begin();
     // From the first moment on: a host that is told to stop while it starts leaves as orderly as any other.
     let stop = stop_on_signals()?;
     check_modules(&arguments)?;
