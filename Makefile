@@ -18,7 +18,7 @@ BUILT_GUESTS := $(CARGO_TARGET_DIR)/guests/wasm32-wasip2/release
 EXAMPLES := $(notdir $(wildcard guests/examples/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance versions lint check audit docs guests modules bench clean
+.PHONY: help setup run test conformance versions lint check audit docs guests modules hostile bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,11 @@ modules: setup ## Build the example guests and put what changed into ./modules; 
 		mv $(MODULES)/.$$name.new $(MODULES)/$$name.wasm && \
 		echo "$(MODULES)/$$name.wasm is new" || exit 1; \
 	done
+
+hostile: setup guests ## Let hostile guests loose beside a working one, and show what caught each and that nobody else noticed
+	@rm -rf $(CARGO_TARGET_DIR)/hostile
+	cargo test --locked -p projectionist --test integration -- hostile:: $(HOSTILE_ARGUMENTS)
+	@.ci/hostile-table $(CARGO_TARGET_DIR)/hostile
 
 bench: setup modules ## Measure append-to-visible latency and catch-up rate (builds for release first)
 	cargo run --locked --release -p bench

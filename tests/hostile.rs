@@ -4,6 +4,8 @@ mod answers;
 mod arena;
 mod calls;
 mod data;
+mod fuzz;
 mod loading;
+mod mutator;
 mod raw;
 mod walls;

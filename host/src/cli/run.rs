@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::database::{DatabaseArguments, Opened, open};
+use super::log;
 use super::output::{Exit, Refusal};
 use super::{once, presenter};
 use crate::admin::sample;

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +34,19 @@ const NICENESS: i32 = 10;
 /// Compiles modules, and remembers what it compiled.
 #[derive(Clone, Debug)]
 pub struct Compiler {
-    program: PathBuf,
+    place: Place,
     cache: Cache,
     limits: CompileLimits,
     /// A host must not spend all of its machine on compiling.
     turns: Arc<Semaphore>,
+}
+
+/// Where modules are compiled.
+#[derive(Clone, Debug)]
+enum Place {
+    /// In a process of its own, of this program.
+    Child(PathBuf),
+    Here,
 }
 
 /// What compiling one module may take.
@@ -77,10 +85,19 @@ impl Compiler {
     /// `program` is the projectionist binary; `cache` a directory for native code, made with mode 0700 when it is not there.
     pub fn new(program: PathBuf, cache: PathBuf) -> Compiler {
         Compiler {
-            program,
+            place: Place::Child(program),
             cache: Cache::new(cache, mib(COMPILE_CACHE_MIB)),
             limits: CompileLimits::default(),
             turns: Arc::new(Semaphore::new(MAX_COMPILERS)),
+        }
+    }
+
+    /// Compiles in this very process, without limits and without a memory: for modules that are trusted, and for tests that
+    /// compile thousands.
+    pub fn in_process() -> Compiler {
+        Compiler {
+            place: Place::Here,
+            ..Compiler::new(PathBuf::new(), PathBuf::new())
         }
     }
 
@@ -96,6 +113,10 @@ impl Compiler {
         bytes: &[u8],
         digest: &Digest,
     ) -> Result<Component, Error> {
+        let program = match &self.place {
+            Place::Here => return compile_here(engine, bytes),
+            Place::Child(program) => program,
+        };
         let name = file_name(engine, digest);
         if let Some(path) = self.cache.find(&name) {
             match native::load(engine, &path) {
@@ -106,14 +127,14 @@ impl Compiler {
             }
         }
         self.cache.prepare()?;
-        let native_code = self.run_child(bytes).await?;
+        let native_code = self.run_child(program, bytes).await?;
         let path = self.cache.keep(&name, &native_code)?;
         native::load(engine, &path).map_err(|error| Error::Refused(broken(format!("{error:#}"))))
     }
 
-    async fn run_child(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn run_child(&self, program: &Path, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         let _turn = self.turns.acquire().await;
-        let mut child = tokio::process::Command::new(&self.program)
+        let mut child = tokio::process::Command::new(program)
             .arg(COMPILE_VERB)
             .args([self.limits.seconds, self.limits.memory_mib].map(|limit| limit.to_string()))
             .stdin(Stdio::piped())
@@ -123,7 +144,7 @@ impl Compiler {
             .kill_on_drop(true)
             .spawn()
             .map_err(|source| Error::NoCompiler {
-                program: self.program.clone(),
+                program: program.to_owned(),
                 source,
             })?;
         let limit = Duration::from_secs(self.limits.seconds);
@@ -159,6 +180,17 @@ impl Compiler {
             reason,
             memory_mib: self.limits.memory_mib,
         })
+    }
+}
+
+fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<Component, Error> {
+    let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        Component::new(engine, bytes)
+    }));
+    match compiled {
+        Ok(Ok(component)) => Ok(component),
+        Ok(Err(error)) => Err(Error::Refused(broken(format!("{error:#}")))),
+        Err(_) => Err(Error::Refused(broken("the compiler panicked".to_owned()))),
     }
 }
 
