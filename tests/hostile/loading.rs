@@ -22,7 +22,7 @@ const NOTHING: &str = "(module)";
 /// Ids as long as `records_1` that nobody may have.
 const HOSTILE_IDS: [&[u8]; 8] = [
     b"pg_temp_1",
-    b"public__1",
+    b"public_01",
     b"../../x_1",
     b"a\";DROP_1",
     b"x\x1b[310m_1",

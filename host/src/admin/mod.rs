@@ -3,6 +3,7 @@
 mod activate;
 mod change;
 mod check;
+pub mod doctor;
 mod error;
 mod guests;
 pub mod import;

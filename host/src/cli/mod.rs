@@ -7,6 +7,7 @@ mod append;
 mod check;
 mod criteria;
 mod database;
+mod doctor;
 mod events;
 mod guests;
 mod import;
@@ -85,6 +86,7 @@ enum Verb {
     Import(import::Arguments),
     Events(events::Arguments),
     Sample(sample::Arguments),
+    Doctor(doctor::Arguments),
     Migrate(migrate::Arguments),
 }
 
@@ -152,6 +154,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Import(arguments) => import::run(arguments, database).await,
         Verb::Events(arguments) => events::run(arguments, database).await,
         Verb::Sample(arguments) => sample::run(arguments),
+        Verb::Doctor(arguments) => doctor::run(arguments, database).await,
         Verb::Migrate(arguments) => migrate::run(arguments, database).await,
     }
 }

@@ -34,3 +34,4 @@ pub use directory::MARKER;
 pub use host::{Error, Host, OnFailure, Options, Watch};
 pub use notice::{Notice, Thrown};
 pub use stepped::{CaughtUp, Manner, Outcome, StartAt, Stepped};
+pub use watch::sees_changes;

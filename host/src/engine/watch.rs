@@ -1,9 +1,27 @@
 //! File events as a hint to look. When they fail to come, the rescan finds the change all the same.
 
 use std::path::Path;
+use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
+
+/// How long a change may take to be seen, for the machine to count as one that tells.
+const SEEN_WITHIN: Duration = Duration::from_secs(3);
+
+/// Whether a change of the directory is seen by itself: a hidden file is made there and removed again.
+pub async fn sees_changes(directory: &Path) -> bool {
+    let mut hints = FileHints::watching(directory);
+    hints.register();
+    let Ok(file) = tempfile::NamedTempFile::new_in(directory) else {
+        return false;
+    };
+    let seen = tokio::time::timeout(SEEN_WITHIN, hints.next())
+        .await
+        .is_ok();
+    drop(file);
+    seen
+}
 
 /// Keeps watching until it is dropped.
 pub(super) struct FileHints {

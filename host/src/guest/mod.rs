@@ -20,6 +20,7 @@ mod runtime;
 mod settings;
 mod state;
 pub mod text;
+mod trial;
 mod visit;
 mod wasi;
 

@@ -74,7 +74,7 @@ impl Store {
         Ok(made)
     }
 
-    async fn check_rights(&self) -> Result<(), Error> {
+    pub(super) async fn check_rights(&self) -> Result<(), Error> {
         let row = sqlx::query(include_str!("sql/check_rights.sql"))
             .fetch_one(self.pool())
             .await?;
