@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use subscription::{ErrorClass, Input, Next, Status};
+use subscription::{Input, Next, Status};
 
 use super::batch::FailedBatch;
 use super::call::{self, Call};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use subscription::{ErrorClass, Kind, Verdict};
-use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, Lower, TypedFunc};
 use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, Lower, TypedFunc};
 
 use super::bindings::projectionist::guest::types as guest;
 use super::bindings::{LIFECYCLE, ProcessorCore};
@@ -248,8 +248,7 @@ impl Instance {
 
     /// A guest that says all is well while a statement of its failed has not handled anything.
     fn check_transaction(&self) -> Result<(), Box<Failure>> {
-        match self.aborted()
-        {
+        match self.aborted() {
             None => Ok(()),
             Some(error) => Err(self.database_failed(error)),
         }
@@ -266,8 +265,7 @@ impl Instance {
             .take(MAX_FAILURE_DETAILS)
             .map(|(key, value)| format!("\n  {key}: {value}"))
             .collect();
-        let class = match self.aborted()
-        {
+        let class = match self.aborted() {
             Some(error) => Failure::of_database(STATEMENT_FAILED, error).class,
             None => ErrorClass::GuestFailed,
         };
@@ -280,8 +278,7 @@ impl Instance {
 
     /// The database's own trouble is never the guest's failure, whatever the guest makes of it.
     fn check_unavailable(&self) -> Result<(), Box<Failure>> {
-        match self.aborted()
-        {
+        match self.aborted() {
             Some(error) if error.retryable => Err(self.database_failed(error)),
             _ => Ok(()),
         }
