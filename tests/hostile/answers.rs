@@ -3,8 +3,9 @@
 use projectionist::store::NewEvent;
 
 use super::arena::{Arena, SHORT, fails};
+use crate::support::command::shown;
 use crate::support::log::column;
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, TestDatabase, eventually};
 
 /// More than any host in these tests has to say of its own.
 const LONG_LOG_BYTES: usize = 8 << 20;
@@ -53,7 +54,7 @@ async fn nothing_that_a_guest_says_is_obeyed_by_a_terminal() {
         .sin("logs_escapes", "logs_escapes_1", SHORT)
         .await
         .failed();
-    let status = crate::support::command::shown(&arena.database, &["status"]).await;
+    let status = shown(&arena.database, &["status"]).await;
     for text in [&arena.host.output(), &error.message, &status] {
         assert!(text.contains("cleared"), "it is told: {text}");
         let obeyed = text.chars().find(|character| is_obeyed(*character));
@@ -181,13 +182,26 @@ async fn status_shows_what_tripped() {
         .await
         .failed();
     let status = eventually(PATIENCE, async || {
-        let shown = crate::support::command::shown(&arena.database, &["status"]).await;
-        match shown.contains("memory-mib under [limits]") {
-            true => Ok(shown),
-            false => Err(shown),
+        let text = shown(&arena.database, &["status"]).await;
+        match text.contains("memory-mib under [limits]") {
+            true => Ok(text),
+            false => Err(text),
         }
     })
     .await;
     assert!(status.contains("more than its limit of 64 MiB"), "{status}");
     arena.unharmed("shown by status", "memory-mib").await;
+}
+
+/// A guest can append whatever the log takes; who lists the log must not obey it.
+#[tokio::test]
+async fn nothing_in_the_log_is_obeyed_by_a_terminal() {
+    let database = TestDatabase::new().await;
+    let evil = NewEvent::new("\u{1b}[2JEvil\u{202e}\u{9b}31m");
+    database.append("stream\u{1b}[31m", &[evil]).await;
+
+    let listed = shown(&database, &["events"]).await;
+
+    assert!(listed.contains("Evil"), "{listed}");
+    assert!(!listed.chars().any(is_obeyed), "{listed:?}");
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::database::{self, DatabaseArguments};
 use super::output::{self, OutputArguments};
+use crate::guest::text;
 use crate::store::{ReadFilter, ReadLimit, RecordedEvent, Store};
 
 /// Events of one read.
@@ -222,10 +223,10 @@ fn cells(event: &RecordedEvent) -> anyhow::Result<[String; 6]> {
     Ok([
         event.position.to_string(),
         recorded_at(event)?,
-        event.stream.clone(),
+        text::line(&event.stream, event.stream.len()),
         event.version.to_string(),
-        event.event_type.clone(),
-        shortened(&on_one_line(&event.data)),
+        text::line(&event.event_type, event.event_type.len()),
+        shortened(&text::line(&on_one_line(&event.data), event.data.len())),
     ])
 }
 

@@ -10,6 +10,7 @@ use super::output::{self, Exit, OutputArguments, Refusal};
 use super::removal::too_vague;
 use super::replay::{ReplayArguments, replay};
 use crate::admin::{self, SkippedReport, WholeEvent};
+use crate::guest::text;
 
 /// Leave out the event that a subscription in error fails at, and let it go on behind it.
 ///
@@ -131,10 +132,12 @@ fn listed(found: &[SkippedReport]) -> String {
         "reason",
     ]);
     for event in found {
+        let event_type = event.event_type.as_deref().unwrap_or("gone");
+        let event_type = text::line(event_type, event_type.len());
         table.add_row([
             event.subscription.as_str(),
             &event.position.to_string(),
-            event.event_type.as_deref().unwrap_or("gone"),
+            &event_type,
             &event.skipped_by,
             if event.replayed_at.is_some() {
                 "yes"

@@ -9,6 +9,7 @@ use super::status_lines::{self, bar};
 use super::words::{ago, beginning, counted, grouped, length};
 use crate::admin::StatusReport;
 use crate::admin::status::{ErrorStatus, OpenWriter, RefusedFile, SubscriptionStatus};
+use crate::guest::text;
 
 /// Digits of a digest that tell modules apart at a glance.
 const DIGEST_CHARS: usize = 8;
@@ -140,6 +141,7 @@ fn done_once(one: &SubscriptionStatus) -> Option<String> {
 fn error(id: &str, error: &ErrorStatus, now: OffsetDateTime) -> String {
     let at = match (error.position, &error.event_type) {
         (Some(position), Some(event_type)) => {
+            let event_type = text::line(event_type, event_type.len());
             format!(" at position {} ({event_type})", grouped(position))
         }
         (Some(position), None) => format!(" at position {}", grouped(position)),

@@ -1,7 +1,8 @@
 //! Sin: says that it handled more events than it was given, and fails.
 
-use projectionist_sdk::bindings::exports::projectionist::guest::lifecycle;
-use projectionist_sdk::bindings::exports::projectionist::guest::{description, handler};
+use projectionist_sdk::bindings::exports::projectionist::guest::{
+    description, handler, lifecycle, recovery,
+};
 use projectionist_sdk::bindings::projectionist::events::types::Event;
 use projectionist_sdk::bindings::projectionist::guest::types::{Descriptor, Failure, Verdict};
 use projectionist_sdk::prelude::Projector;
@@ -22,6 +23,12 @@ impl handler::Guest for Component {
             message: "handled more than there is".to_owned(),
             details: Vec::new(),
         })
+    }
+}
+
+impl recovery::Guest for Component {
+    fn on_failure(_: Event, _: String, _: u32) -> Verdict {
+        Verdict::Skip
     }
 }
 
