@@ -2,7 +2,7 @@
 
 use projectionist::store::NewEvent;
 
-use super::arena::{Arena, SHORT, fails};
+use super::arena::{Arena, NARROW, SHORT, fails};
 use crate::support::command::shown;
 use crate::support::log::column;
 use crate::support::{PATIENCE, TestDatabase, eventually};
@@ -178,7 +178,7 @@ async fn appends_without_end_meet_their_limit_and_nothing_of_them_is_kept() {
 async fn status_shows_what_tripped() {
     let mut arena = Arena::open().await;
     arena
-        .sin("allocates_without_end", "allocates_without_end_1", SHORT)
+        .sin("allocates_without_end", "allocates_without_end_1", NARROW)
         .await
         .failed();
     let status = eventually(PATIENCE, async || {

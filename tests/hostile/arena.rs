@@ -30,6 +30,10 @@ const KEPT_MIB: u64 = 128;
 /// Limits that make a sin short.
 pub const SHORT: &str = "[limits]\nhandle-timeout-ms = 300\nsetup-timeout-ms = 500\nmemory-mib = 64\n[retry]\nattempts = 0\n";
 
+/// Time enough to use up memory on a busy machine, and little memory.
+pub const NARROW: &str =
+    "[limits]\nhandle-timeout-ms = 20000\nmemory-mib = 64\n[retry]\nattempts = 0\n";
+
 pub struct Arena {
     pub database: TestDatabase,
     pub modules: Modules,

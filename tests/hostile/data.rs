@@ -1,6 +1,6 @@
 //! Sins of size: memory, tables, calls, parameters, answers, rows, logs.
 
-use super::arena::{SHORT, fails};
+use super::arena::{NARROW, fails};
 
 /// Time enough to use up what is counted, and little to use up.
 const COUNTED: &str = "[limits]\nhandle-timeout-ms = 20000\nmemory-mib = 256\nhost-calls = 50000\nsent-mib = 16\nreceived-mib = 16\nappended-events = 100\n[retry]\nattempts = 0\n";
@@ -9,7 +9,7 @@ const COUNTED: &str = "[limits]\nhandle-timeout-ms = 20000\nmemory-mib = 256\nho
 async fn a_memory_bomb_meets_its_limit() {
     let id = "allocates_without_end_1";
     let words = ["memory-mib", "64 MiB"];
-    fails("allocates_without_end", id, SHORT, "memory", &words).await;
+    fails("allocates_without_end", id, NARROW, "memory", &words).await;
 }
 
 #[tokio::test]

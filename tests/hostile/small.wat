@@ -64,9 +64,9 @@
   (export $failure "failure" (type $failure'))
 
   (func $describe (result $descriptor)
-    (canon lift (core func $core "describe") (memory $core "memory")))
+    (canon lift (core func $core "describe") (memory (core memory $core "memory"))))
   (func $handle (param "events" (list $event)) (result (result (error $failure)))
-    (canon lift (core func $core "handle") (memory $core "memory") (realloc (func $core "realloc"))))
+    (canon lift (core func $core "handle") (memory (core memory $core "memory")) (realloc (core func $core "realloc"))))
   (instance $description (export "describe" (func $describe)))
   (instance $handler (export "handle" (func $handle)))
   (export "projectionist:guest/description@0.1.0" (instance $description))
