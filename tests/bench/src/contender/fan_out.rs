@@ -97,9 +97,8 @@ async fn run(
         .map_err(|failure| anyhow::anyhow!("{}", failure.message))?;
     let handled = instance.handle(events).await;
     handled.map_err(|failure| anyhow::anyhow!("{}", failure.message))?;
-    let mut batch = instance.into_batch();
-    let flushed = batch.flush().await;
-    flushed.map_err(|error| anyhow::anyhow!("{}", error.message))?;
+    let finished = instance.finish().await;
+    let batch = finished.map_err(|failure| anyhow::anyhow!("{}", failure.message))?;
     let outcome = batch.commit(up_to, Change::Keep, host).await?;
     anyhow::ensure!(outcome == Outcome::Committed, "a batch was overtaken");
     Ok(())
