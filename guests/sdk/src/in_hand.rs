@@ -11,7 +11,8 @@ use crate::value::{Value, size_bytes};
 use std::any::{Any, TypeId};
 use std::borrow::Borrow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
 /// Changed rows that are kept back at most; past it they go to the host before the chunk ends.
@@ -155,7 +156,7 @@ impl<T: TableRow, H: Host> AnyRows for RefCell<Rows<T, H>> {
 
 /// The rows of one table by key.
 pub(crate) struct Rows<T: TableRow, H> {
-    places: BTreeMap<T::Key, usize>,
+    places: HashMap<T::Key, usize, BuildHasherDefault<KeyHasher>>,
     slots: Vec<Slot<T>>,
     changed: Vec<usize>,
     bytes: usize,
@@ -189,7 +190,7 @@ pub(crate) struct Lent<T> {
 impl<T: TableRow, H> Default for Rows<T, H> {
     fn default() -> Self {
         Rows {
-            places: BTreeMap::new(),
+            places: HashMap::default(),
             slots: Vec::new(),
             changed: Vec::new(),
             bytes: 0,
@@ -204,7 +205,7 @@ impl<T: TableRow, H: Host> Rows<T, H> {
     pub fn get<K>(&mut self, key: &K) -> Result<Option<T>>
     where
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         let place = self.place(key)?;
         let values = match &self.slots[place].row {
@@ -220,7 +221,7 @@ impl<T: TableRow, H: Host> Rows<T, H> {
     pub fn lend<K>(&mut self, key: &K) -> Result<Lent<T>>
     where
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         let place = self.place(key)?;
         let slot = &mut self.slots[place];
@@ -241,7 +242,7 @@ impl<T: TableRow, H: Host> Rows<T, H> {
     pub fn give_back<K>(&mut self, key: &K, lent: Lent<T>) -> Result
     where
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         let Lent { row, place, era } = lent;
         let (held, changed) = match row {
@@ -278,13 +279,15 @@ impl<T: TableRow, H: Host> Rows<T, H> {
 
     /// Reads in one call those of the rows that are not in hand.
     pub fn fetch(&mut self, keys: Vec<T::Key>) -> Result {
-        let keys: Vec<T::Key> = keys
+        let mut keys: Vec<T::Key> = keys
             .into_iter()
             .filter(|key| !self.places.contains_key(key))
             .collect();
         if keys.is_empty() {
             return Ok(());
         }
+        keys.sort_unstable();
+        keys.dedup();
         let wanted: Vec<_> = keys.iter().map(KeyValues::key_values).collect();
         let found = H::get(T::TABLE, &wanted)?;
         for (key, row) in keys.into_iter().zip(found) {
@@ -296,7 +299,7 @@ impl<T: TableRow, H: Host> Rows<T, H> {
     fn place<K>(&mut self, key: &K) -> Result<usize>
     where
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         if let Some(place) = self.places.get(key) {
             return Ok(*place);
@@ -400,12 +403,14 @@ impl<T: TableRow, H: Host> Rows<T, H> {
         }
         let deleted: std::collections::BTreeSet<usize> =
             changed.iter().copied().filter(is_deleted).collect();
-        let keys: Vec<_> = self
+        let mut keys: Vec<(usize, Vec<Value>)> = self
             .places
             .iter()
             .filter(|(_, place)| deleted.contains(place))
-            .map(|(key, _)| key.key_values())
+            .map(|(key, place)| (*place, key.key_values()))
             .collect();
+        keys.sort_unstable_by_key(|(place, _)| *place);
+        let keys: Vec<_> = keys.into_iter().map(|(_, key)| key).collect();
         for place in deleted {
             self.slots[place].changed = false;
         }
@@ -418,6 +423,39 @@ impl<T: TableRow, H: Host> Rows<T, H> {
         self.changed.clear();
         self.bytes = 0;
         self.era += 1;
+    }
+}
+
+/// Keys are short and their guest's own, so a hash that is quick will do. What a guest does must not depend on its order.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl KeyHasher {
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.add(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.add(u64::from_le_bytes(last));
+        }
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.add(number.into());
+    }
+
+    fn finish(&self) -> u64 {
+        // The map takes its places from the high bits as well as from the low ones.
+        self.0 ^ (self.0 >> 32)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Rows and the structs that stand for them.
 
+use std::hash::Hash;
+
 use crate::value::{FromValue, ToValue, Value, ValueError};
 
 /// One column of a table.
@@ -29,7 +31,7 @@ pub trait TableRow: Sized + 'static {
     const COLUMNS: &'static [ColumnDef];
     /// The type of the key field, or a tuple of the key fields' types. `Ord` keeps out what PostgreSQL and Rust compare
     /// differently, such as floats and numerics.
-    type Key: KeyValues + Clone + Ord;
+    type Key: KeyValues + Clone + Ord + Hash;
 
     /// The row's key.
     fn key(&self) -> Self::Key;

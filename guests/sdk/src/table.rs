@@ -5,6 +5,7 @@ use crate::failure::{Failure, Result};
 use crate::in_hand;
 use crate::row::{KeyValues, TableRow};
 use std::borrow::Borrow;
+use std::hash::Hash;
 use std::marker::PhantomData;
 
 /// A table of this guest, by primary key. Reads see the writes of this batch; writes are kept in memory and reach
@@ -29,7 +30,7 @@ impl<T: TableRow> Table<T> {
     pub fn get<K>(&self, key: &K) -> Result<Option<T>>
     where
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         in_hand::rows::<T>()?.borrow_mut().get::<K>(key)
     }
@@ -49,7 +50,7 @@ impl<T: TableRow> Table<T> {
     pub fn delete<K>(&self, key: &K) -> Result
     where
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         in_hand::rows::<T>()?.borrow_mut().delete(key.to_owned())
     }
@@ -61,7 +62,7 @@ impl<T: TableRow> Table<T> {
     pub fn update<K, R>(&self, key: &K, change: impl FnOnce(&mut T) -> R) -> Result<R>
     where
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         let missing = || {
             let key = key.key_values();
@@ -84,7 +85,7 @@ impl<T: TableRow> Table<T> {
     where
         T: Default,
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         self.with(key, |row| {
             let row = row.get_or_insert_with(|| {
@@ -109,7 +110,7 @@ impl<T: TableRow> Table<T> {
     fn with<K, R>(&self, key: &K, change: impl FnOnce(&mut Option<T>) -> Result<R>) -> Result<R>
     where
         T::Key: Borrow<K>,
-        K: KeyValues + Ord + ToOwned<Owned = T::Key> + ?Sized,
+        K: KeyValues + Hash + Eq + ToOwned<Owned = T::Key> + ?Sized,
     {
         let rows = in_hand::rows::<T>()?;
         let mut lent = rows.borrow_mut().lend::<K>(key)?;
@@ -150,8 +151,6 @@ impl<K> Keys<K> for Result<K> {
 }
 
 /// Takes these rows in hand in one call, so that `get` finds them there.
-pub(crate) fn prefetch<T: TableRow>(mut keys: Vec<T::Key>) -> Result {
-    keys.sort_unstable();
-    keys.dedup();
+pub(crate) fn prefetch<T: TableRow>(keys: Vec<T::Key>) -> Result {
     in_hand::rows::<T>()?.borrow_mut().fetch(keys)
 }
