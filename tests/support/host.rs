@@ -27,9 +27,17 @@ impl InProcess {
         change: impl FnOnce(Options) -> Options,
     ) -> InProcess {
         let options = change(Options::new(modules.path(), compiler()));
-        let host = Host::start(store(database).await, options)
-            .await
-            .expect("a host");
+        InProcess::run(store(database.url()).await, options).await
+    }
+
+    /// Over another way to the database than a test's own.
+    pub async fn start_at(url: &str, modules: &Modules) -> InProcess {
+        let options = Options::new(modules.path(), compiler());
+        InProcess::run(store(url).await, options).await
+    }
+
+    async fn run(store: Store, options: Options) -> InProcess {
+        let host = Host::start(store, options).await.expect("a host");
         let notices = host.notices();
         let stop = CancellationToken::new();
         let task = Some(tokio::spawn(host.run(stop.clone())));
@@ -81,14 +89,14 @@ pub async fn stepped_with(
     change: impl FnOnce(Options) -> Options,
 ) -> Host {
     let options = change(Options::new(modules.path(), compiler()));
-    Host::start(store(database).await, options)
+    Host::start(store(database.url()).await, options)
         .await
         .expect("a host")
 }
 
 /// A pool of the host's own, as it has in life.
-async fn store(database: &TestDatabase) -> Store {
-    Store::connect(database.url(), DEFAULT_CONNECTIONS)
+async fn store(url: &str) -> Store {
+    Store::connect(url, DEFAULT_CONNECTIONS)
         .await
         .expect("a connection to the test database")
 }

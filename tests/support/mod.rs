@@ -9,6 +9,7 @@ pub mod log;
 pub mod modules;
 pub mod obeys;
 pub mod process;
+pub mod round_trips;
 pub mod rows;
 pub mod stage;
 pub mod versions;

@@ -1,0 +1,107 @@
+//! `execute-many`: a statement once for each list of parameters, as if each were a call of its own.
+
+use projectionist::store::{Batch, Change, Durability, Grant, LaneKey, Opening, Outcome, Value};
+use uuid::Uuid;
+
+use crate::support::{Modules, TestDatabase, stepped};
+
+/// A batch of a subscription that has been set up, whose guest is not asked.
+async fn batch(database: &TestDatabase) -> Box<Batch> {
+    let modules = Modules::with(&["accounts_by_many"]);
+    let mut host = stepped(database, &modules).await;
+    host.once().await.expect("set up");
+    let key = LaneKey {
+        subscription: "accounts_by_many_1".to_owned(),
+        lane: 0,
+    };
+    let store = database.store();
+    let opening = Batch::open(&store, &key, Grant::Handle, Durability::Replayable);
+    match opening.await.expect("the lane") {
+        Opening::Opened(batch) => batch,
+        Opening::Taken => panic!("nobody else is there"),
+    }
+}
+
+const INSERT: &str =
+    "INSERT INTO account (id, owner, balance, open, last_position) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (id) DO UPDATE SET balance = account.balance + excluded.balance -- adds";
+
+fn account(id: &str, owner: &str, balance: i64) -> Vec<Value> {
+    vec![
+        Value::Text(id.to_owned()),
+        Value::Text(owner.to_owned()),
+        Value::Integer(balance),
+        Value::Boolean(true),
+        Value::Integer(1),
+    ]
+}
+
+#[tokio::test]
+async fn many_statements_are_run_in_their_order_and_counted() {
+    let database = TestDatabase::new().await;
+    let mut batch = batch(&database).await;
+    let odd = "it's \\ \"odd\" ' ; $1 \u{e9}\u{1f600}\n";
+    let lists = [
+        account("a", odd, 1),
+        account("b", "", 2),
+        account("a", "x", 3),
+    ];
+    assert_eq!(batch.execute_many(INSERT, &lists).await, Ok(3));
+    // Again, with one list and with none.
+    assert_eq!(batch.execute_many(INSERT, &lists[1..2]).await, Ok(1));
+    assert_eq!(batch.execute_many(INSERT, &[]).await, Ok(0));
+    let found = batch
+        .query("SELECT id, owner, balance FROM account ORDER BY id", &[])
+        .await
+        .expect("rows");
+    let row = |id: &str, owner: &str, balance| {
+        vec![
+            Value::Text(id.to_owned()),
+            Value::Text(owner.to_owned()),
+            Value::Integer(balance),
+        ]
+    };
+    assert_eq!(found.rows, [row("a", odd, 4), row("b", "", 4)]);
+    let position = batch.state().position;
+    let outcome = batch
+        .commit(position + 1, Change::Keep, Uuid::new_v4())
+        .await;
+    assert_eq!(outcome.expect("the end"), Outcome::Committed);
+}
+
+#[tokio::test]
+async fn one_that_fails_is_the_failure_of_all() {
+    let database = TestDatabase::new().await;
+    let mut batch = batch(&database).await;
+    let insert =
+        "INSERT INTO account (id, owner, balance, open, last_position) VALUES ($1, $2, $3, $4, $5)";
+    let lists = [
+        account("a", "x", 1),
+        account("a", "y", 2),
+        account("b", "z", 3),
+    ];
+    let error = batch
+        .execute_many(insert, &lists)
+        .await
+        .expect_err("a is there already");
+    assert_eq!(error.sqlstate.as_deref(), Some("23505"));
+    let after = batch.execute_many(insert, &lists[2..]).await;
+    assert_eq!(after.expect_err("the transaction is over").kind, "aborted");
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_fit_is_refused_before_anything_is_run() {
+    let database = TestDatabase::new().await;
+    let mut batch = batch(&database).await;
+    let lists = [account("a", "x", 1), vec![Value::Text("b".to_owned())]];
+    let error = batch
+        .execute_many(INSERT, &lists)
+        .await
+        .expect_err("one is too short");
+    assert_eq!(error.message, "the statement has 5 parameters, 1 were sent");
+    let found = batch
+        .query("SELECT 1 FROM account", &[])
+        .await
+        .expect("rows");
+    assert_eq!(found.rows.len(), 0);
+}

@@ -1,0 +1,200 @@
+//! What a batch costs in questions to the server and to the host. Counted, not timed: the same on every machine.
+
+use projectionist::store::NewEvent;
+use serde_json::json;
+
+use crate::support::log::event;
+use crate::support::round_trips::RoundTrips;
+use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually};
+
+/// Taking the lane, writing the rows, and the end: checkpoint and commit.
+const OF_A_LIVE_BATCH: u64 = 3;
+
+/// Lanes of guests that wait for an event that never happens.
+const WAITING: [&str; 3] = ["waits_aa_1", "waits_ab_1", "waits_ac_1"];
+
+fn opened(account: &str) -> NewEvent {
+    event(
+        "AccountOpened",
+        &json!({ "account": account, "owner": "Ada Lovelace" }),
+    )
+}
+
+fn deposited(account: &str, amount: i64) -> NewEvent {
+    event(
+        "MoneyDeposited",
+        &json!({ "account": account, "amount": amount }),
+    )
+}
+
+async fn append(database: &TestDatabase, account: &str, event: NewEvent) -> i64 {
+    let appended = database
+        .append(&format!("account-{account}"), &[event])
+        .await;
+    appended[0].position
+}
+
+async fn until_checkpoint(database: &TestDatabase, id: &str, position: i64) {
+    eventually(PATIENCE, async || {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT c.position FROM projectionist.checkpoints c
+             JOIN projectionist.subscriptions s ON s.id = c.subscription
+             WHERE s.id = $1 AND s.status = 'Active'",
+        )
+        .bind(id)
+        .fetch_optional(database.pool())
+        .await
+        .expect("a checkpoint");
+        match found {
+            Some(found) if found >= position => Ok(()),
+            found => Err(format!("{id} is at {found:?}, not at {position}")),
+        }
+    })
+    .await;
+}
+
+async fn balance(database: &TestDatabase, account: &str) -> i64 {
+    sqlx::query_scalar("SELECT balance FROM accounts_1.account WHERE id = $1")
+        .bind(account)
+        .fetch_one(database.pool())
+        .await
+        .expect("the account")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_batch_asks_three_times() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["accounts"]);
+    let way = RoundTrips::to(&database).await;
+    let host = InProcess::start_at(way.url(), &modules).await;
+    let position = append(&database, "7", opened("7")).await;
+    until_checkpoint(&database, "accounts_1", position).await;
+    // The next one finds the connection, its prepared statements, the description of the table and the row at hand.
+    let position = append(&database, "7", deposited("7", 1)).await;
+    until_checkpoint(&database, "accounts_1", position).await;
+
+    let before = way.of("accounts_1");
+    for _ in 0..10 {
+        let position = append(&database, "7", deposited("7", 5)).await;
+        until_checkpoint(&database, "accounts_1", position).await;
+    }
+
+    assert_eq!(way.of("accounts_1") - before, 10 * OF_A_LIVE_BATCH);
+    assert_eq!(balance(&database, "7").await, 51);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_for_which_nothing_comes_opens_no_transaction() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["accounts"]);
+    let waits = crate::support::modules::bytes_of("waits");
+    for id in WAITING {
+        let bytes = replaced(&waits, WAITING[0], id);
+        modules.put_bytes(&format!("{id}.wasm"), &bytes);
+    }
+    let way = RoundTrips::to(&database).await;
+    let host = InProcess::start_at(way.url(), &modules).await;
+    let position = append(&database, "7", opened("7")).await;
+    for id in WAITING.into_iter().chain(["accounts_1"]) {
+        until_checkpoint(&database, id, position).await;
+    }
+    // Each has to look once for itself where it is, after it has become active.
+    let mut position = append(&database, "7", deposited("7", 5)).await;
+    for id in WAITING {
+        until_checkpoint(&database, id, position).await;
+    }
+
+    let before = way.of("waits");
+    for _ in 0..10 {
+        position = append(&database, "7", deposited("7", 5)).await;
+        until_checkpoint(&database, "accounts_1", position).await;
+    }
+    for id in WAITING {
+        until_checkpoint(&database, id, position).await;
+    }
+
+    assert_eq!(way.of("waits") - before, 0);
+    host.stop().await;
+}
+
+/// In a rebuild rows are read once and written once a batch, and a chunk of a thousand events makes a handful of calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuild_asks_by_chunks_and_not_by_events() {
+    const CHUNKS: usize = 5;
+    let database = TestDatabase::new().await;
+    append(&database, "7", opened("7")).await;
+    let deposits = vec![deposited("7", 1); CHUNKS * 1_000];
+    let appended = database.append("account-7", &deposits).await;
+    let last = appended[appended.len() - 1].position;
+    let modules = Modules::with(&["accounts"]);
+    // One to read rows and one to write them a chunk; without the limit of the host nobody would notice more.
+    std::fs::write(
+        modules.file("accounts.toml"),
+        format!("[limits]\nhost-calls = {}\n", 2 * CHUNKS + 2),
+    )
+    .expect("written");
+    let way = RoundTrips::to(&database).await;
+    let host = InProcess::start_at(way.url(), &modules).await;
+    until_checkpoint(&database, "accounts_1", last).await;
+
+    // Setup and its audit, two logins, and two batches: of what was there, and of what came to be known as settled later.
+    let asked = way.of("accounts_1");
+    assert!(asked <= 30, "the server was asked {asked} times");
+    assert_eq!(balance(&database, "7").await, 5_000);
+    host.stop().await;
+}
+
+/// What one host knows of rows is not true any more when the other one has written them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_hosts_that_take_turns_never_write_old_rows() {
+    const ACCOUNTS: usize = 3;
+    const DEPOSITS: usize = 300;
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["accounts"]);
+    let hosts = [
+        InProcess::start(&database, &modules).await,
+        InProcess::start(&database, &modules).await,
+    ];
+    let accounts: Vec<String> = (0..ACCOUNTS).map(|number| number.to_string()).collect();
+    let mut position = 0;
+    for account in &accounts {
+        position = append(&database, account, opened(account)).await;
+    }
+    until_checkpoint(&database, "accounts_1", position).await;
+
+    for number in 0..DEPOSITS {
+        let account = &accounts[number % ACCOUNTS];
+        position = append(&database, account, deposited(account, 1)).await;
+        if number % 10 == 0 {
+            until_checkpoint(&database, "accounts_1", position).await;
+        }
+    }
+    until_checkpoint(&database, "accounts_1", position).await;
+
+    for account in &accounts {
+        assert_eq!(
+            balance(&database, account).await,
+            (DEPOSITS / ACCOUNTS) as i64
+        );
+    }
+    for host in hosts {
+        host.stop().await;
+    }
+}
+
+/// A module under another id of the same length.
+fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut copy = bytes.to_vec();
+    let places: Vec<usize> = bytes
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, window)| *window == from.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    assert!(!places.is_empty(), "{from} is not in the module");
+    for at in places {
+        copy[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    copy
+}
