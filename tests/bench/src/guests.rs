@@ -33,10 +33,7 @@ const NOT_FOR_GUESTS: [&str; 7] = [
 /// Builds the guests, and says where they are.
 pub fn build() -> anyhow::Result<PathBuf> {
     let target_dir = target_dir().join("guests");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for name in NOT_FOR_GUESTS {
-        cargo.env_remove(name);
-    }
+    let mut cargo = cargo();
     cargo
         .current_dir(repository().join("guests"))
         .args(["build", "--release", "--locked", "--package", "test-guests"])
@@ -49,6 +46,15 @@ pub fn build() -> anyhow::Result<PathBuf> {
         "the guests do not build; if the target is missing: rustup target add {TARGET}"
     );
     Ok(target_dir.join(TARGET).join("release/examples"))
+}
+
+/// Cargo, for another build than this one.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for name in NOT_FOR_GUESTS {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 fn repository() -> &'static Path {

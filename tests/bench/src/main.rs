@@ -64,6 +64,8 @@ enum Workload {
     Start,
     /// The fold over a log ten times as long.
     Growth,
+    /// Listeners that people use today.
+    Peers,
 }
 
 /// What all workloads share.
@@ -146,6 +148,7 @@ impl Workload {
             Workload::Append => workload::append::run(bench, report).await,
             Workload::Reload => workload::reload::reload(bench, report).await,
             Workload::Start => workload::reload::start(bench, report).await,
+            Workload::Peers => workload::peers::run(bench, report).await,
             Workload::Growth => workload::growth::run(bench, report).await,
         }
     }

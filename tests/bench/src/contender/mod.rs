@@ -61,6 +61,10 @@ pub enum Contender {
     HostLiveAlone,
     /// The same, with others beside it for which no event comes.
     HostLive,
+    /// A listener of disintegrate-postgres, with commits that wait for the disk.
+    Disintegrate,
+    /// The same, with commits that do not.
+    DisintegrateAsync,
     /// The import of this host.
     HostImport,
     /// Catch-up over a log, and over one ten times as long.
@@ -130,10 +134,17 @@ pub fn start(
     url: &str,
     input: &Path,
 ) -> anyhow::Result<Running> {
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut command = Command::new(std::env::current_exe()?);
+    command
         .args([CONTENDER_VERB, &contender.to_string(), url])
         .arg(input)
-        .arg(bench.cache())
+        .arg(bench.cache());
+    spawn(bench, command)
+}
+
+/// Starts a program that ends with a sample.
+pub fn spawn(bench: &Bench, mut command: Command) -> anyhow::Result<Running> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -181,6 +192,9 @@ pub async fn take_part(words: &[String]) -> anyhow::Result<()> {
         Contender::HostFanOut => host::fan_out(url, input, cache, input_ended()).await,
         Contender::HostLive | Contender::HostLiveAlone => {
             host::live(url, input, cache, input_ended()).await
+        }
+        Contender::Disintegrate | Contender::DisintegrateAsync => {
+            anyhow::bail!("this one is a program of its own")
         }
         Contender::HostCatchUp
         | Contender::HostShortLog

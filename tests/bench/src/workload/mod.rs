@@ -9,6 +9,7 @@ pub mod growth;
 pub mod import;
 pub mod live;
 mod modules;
+pub mod peers;
 pub mod reload;
 pub mod sql;
 mod wait;
