@@ -1,7 +1,7 @@
 //! What one catch-up does, in each status: which events are handed over, where it ends, and what is left as it is.
 
 use projectionist::engine::{CaughtUp, Manner, Outcome, StartAt, Stepped};
-use projectionist::store::{Batch, Durability, Grant, LaneKey, NewEvent, Opening};
+use projectionist::store::{Batch, Durability, Grant, LaneError, LaneKey, NewEvent, Opening};
 use serde_json::json;
 
 use crate::support::log::{event, only};
@@ -216,6 +216,32 @@ async fn a_failure_while_active_keeps_its_place_and_others_go_on() {
     assert_eq!(stage.stands(ID).await, stands("Error(Active)", 0));
     assert_eq!(stage.handled(ID).await, [0; 0]);
     assert_eq!(stage.stands(OTHER).await, stands("Active", 1));
+}
+
+/// The error of a guest that meets this event, which is read back as it was written down.
+async fn error_at(poison: &serde_json::Value) -> LaneError {
+    let mut stage = Stage::active(&[beginning()], 0).await;
+    stage.database.append("s", &[event("Poison", poison)]).await;
+    stage.run(None).await;
+    assert_eq!(stage.stands(ID).await, stands("Error(Active)", 0));
+    stage.database.error(ID).await.expect("an error")
+}
+
+#[tokio::test]
+async fn a_long_error_is_written_down_and_read_back_within_limits() {
+    let long = error_at(&json!({"verdict": "stop", "padding_bytes": 4_000})).await;
+    let whole = format!("poison at position 1{}", "x".repeat(4_000));
+    assert_eq!(long.message, whole);
+
+    let too_long = error_at(&json!({"verdict": "stop", "padding_bytes": 600_000})).await;
+    assert!(too_long.message.starts_with("poison at position 1x"));
+    let kept = too_long.message.len();
+    assert!((4_000..600_000).contains(&kept), "{kept} bytes are kept");
+
+    let deep = error_at(&json!({"verdict": "deep", "padding_bytes": 100_000})).await;
+    let backtrace = deep.backtrace.expect("a backtrace");
+    assert!(backtrace.contains("fall"), "{backtrace}");
+    assert!(backtrace.len() < 100_000, "{} bytes", backtrace.len());
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ const SEE: &str =
     SET times = seen.times + 1, code = excluded.code, attempt = excluded.attempt, live = excluded.live,
         retry_context = excluded.retry_context";
 
+/// Calls that are open when a deep trap happens.
+const FRAMES: u32 = 500;
+
 /// Fields of fixed widths, filled up with `_`: `id=obeys_aa_1 mode=beginning filter=every code=a setup=good teardown=good`.
 #[derive(Clone, Copy)]
 struct Script(&'static str);
@@ -35,8 +38,11 @@ struct Poison {
     /// Ids of the guests that it harms; all when there are none.
     #[serde(default)]
     harms: Vec<String>,
-    /// `retry`, `skip`, `stop` or `trap`.
+    /// `retry`, `skip`, `stop`, `trap`, or `deep` for a trap far down the stack.
     verdict: String,
+    /// What its message is lengthened by.
+    #[serde(default)]
+    padding_bytes: usize,
     #[serde(default)]
     delay_ms: u32,
     /// Harmless from this attempt on.
@@ -125,14 +131,23 @@ impl Script {
         see(message, sql, context, "poisoned")?;
         let earlier = context.retry_context().unwrap_or_default();
         context.set_retry_context(&format!("{earlier}{attempt} "));
-        let text = format!("poison at position {}", message.position());
+        let padding = "x".repeat(poison.padding_bytes);
+        let text = format!("poison at position {}{padding}", message.position());
         Err(match poison.verdict.as_str() {
             "trap" => panic!("{text}"),
+            "deep" => fall(FRAMES, &text),
             "skip" => Failure::skip(text),
             "stop" => Failure::stop(text),
             _ => Failure::retry(poison.delay_ms, text),
         })
     }
+}
+
+/// Calls itself, then panics.
+#[inline(never)]
+fn fall(frames: u32, text: &str) -> Failure {
+    assert!(frames > 0, "{text}");
+    black_box(fall(frames - 1, text))
 }
 
 fn see(message: &Message, sql: &Sql, context: &Context, code: &str) -> Result {
