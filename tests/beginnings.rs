@@ -183,3 +183,58 @@ async fn booting_can_be_left_out() {
         "it is told that it is live"
     );
 }
+
+fn after(mode: &'static str) -> Script {
+    Script {
+        mode,
+        ..beginning()
+    }
+}
+
+#[tokio::test]
+async fn an_explicit_position_is_the_last_that_is_left_out() {
+    let mut stage = Stage::registered(&[after("after-3")], 5).await;
+    assert_eq!(stage.stands(ID).await, ("New".to_owned(), 3));
+
+    stage.catch_up().await;
+
+    assert_eq!(stage.handled(ID).await, [4, 5]);
+    assert_eq!(stage.stands(ID).await, ("Active".to_owned(), 5));
+}
+
+#[tokio::test]
+async fn a_position_that_the_log_has_not_come_to_is_waited_for() {
+    let mut stage = Stage::registered(&[after("after-7")], 5).await;
+    stage.catch_up().await;
+    assert_eq!(stage.stands(ID).await, ("Active".to_owned(), 7));
+    stage.database.append_ticks(1).await;
+    stage.catch_up().await;
+    assert_eq!(stage.stands(ID).await, ("Active".to_owned(), 7));
+
+    stage.database.append_ticks(3).await;
+    stage.catch_up().await;
+
+    assert_eq!(stage.handled(ID).await, [8, 9]);
+    assert_eq!(stage.stands(ID).await, ("Active".to_owned(), 9));
+}
+
+#[tokio::test]
+async fn an_operator_may_choose_a_position_that_the_log_has_not_come_to() {
+    let mut stage = Stage::registered(&[beginning()], 2).await;
+    let ids = [ID.to_owned()];
+    let done = stage
+        .host
+        .set_up(&ids, StartAt::After(4), Manner::Usual)
+        .await;
+    assert!(matches!(
+        done.expect("an answer").remove(0).outcome,
+        Outcome::Done
+    ));
+    stage.catch_up().await;
+    assert_eq!(stage.stands(ID).await, ("Active".to_owned(), 4));
+
+    stage.database.append_ticks(4).await;
+    stage.catch_up().await;
+
+    assert_eq!(stage.handled(ID).await, [5, 6]);
+}

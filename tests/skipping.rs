@@ -157,3 +157,20 @@ async fn an_event_is_skipped_only_where_one_fails() {
         .collect();
     insta::assert_snapshot!(reasons.join("\n"));
 }
+
+#[tokio::test]
+async fn of_a_group_those_are_skipped_that_fail_and_the_others_are_left() {
+    let database = poisoned(json!({"verdict": "stop"})).await;
+    let modules = modules(&["fails_on_poison", "records"]);
+    run_once(&database, &modules).await;
+    let mut text = String::new();
+    for words in [
+        &["skip"] as &[&str],
+        &["skip", "--group", "projector"],
+        &["skip", "--all", "--json"],
+    ] {
+        text.push_str(&shown(&database, words).await);
+    }
+    assert_eq!(stands(&database).await, (Status::Booting, 2));
+    insta::assert_snapshot!(text);
+}

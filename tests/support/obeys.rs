@@ -8,7 +8,7 @@ pub struct Script {
     pub guest: &'static str,
     /// Ten letters: `obeys_aa_1`, `answers_aa`.
     pub id: String,
-    /// `beginning`, `now` or `once`.
+    /// `beginning`, `now`, `once` or `after-7`.
     pub mode: &'static str,
     /// `every`, or `ticks` for the types `Tick` and `Poison` alone.
     pub filter: &'static str,

@@ -210,13 +210,13 @@ async fn target(
     state: &LaneState,
     horizon: i64,
 ) -> Result<i64, Error> {
-    if known.run_mode != RunMode::Once {
-        return Ok(horizon);
-    }
-    match state.boot_until {
-        Some(fixed) => Ok(fixed),
-        None => shared.store.fix_boot_until(&known.id, horizon).await,
-    }
+    let target = match (known.run_mode, state.boot_until) {
+        (RunMode::Once, Some(fixed)) => fixed,
+        (RunMode::Once, None) => shared.store.fix_boot_until(&known.id, horizon).await?,
+        _ => horizon,
+    };
+    // One that begins at a position that the log has not come to yet waits there.
+    Ok(target.max(state.position))
 }
 
 /// While its line is handed over, a version goes no further than another one stands.

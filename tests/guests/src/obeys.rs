@@ -96,7 +96,10 @@ impl Script {
         match self.field("mode") {
             "now" => RunMode::FromNow,
             "once" => RunMode::Once,
-            _ => RunMode::FromBeginning,
+            mode => match mode.strip_prefix("after-").map(str::parse) {
+                Some(Ok(position)) => RunMode::FromPosition(position),
+                _ => RunMode::FromBeginning,
+            },
         }
     }
 
