@@ -206,7 +206,11 @@ impl Attempt<'_> {
         }
         let line = self.removal.store.line(&found.line).await?;
         let is_live = line.is_some_and(|line| line.live.as_deref() == Some(self.id));
-        Ok(is_live.then(|| {
+        let rows = self.removal.store.subscriptions().await?;
+        let mut others = rows.iter().filter(|row| row.id != self.id);
+        // The last version of its line: nothing else could be read, and it is over with the line.
+        let is_last = !others.any(|row| row.line == found.line);
+        Ok((is_live && !is_last).then(|| {
             let why = format!(
                 "it is the live version of {}, and readers see its tables: activate another version first, or use `projectionist remove --id {}` to drop it all the same",
                 found.line, self.id
