@@ -46,6 +46,7 @@ mod tidy;
 mod transactions;
 mod verbs;
 mod version_failpoints;
+mod version_keeping;
 mod version_processors;
 mod version_switches;
 mod versions;

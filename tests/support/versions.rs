@@ -38,7 +38,8 @@ pub fn ledger(version: u32, shape: &str) -> Vec<u8> {
     replace(bytes, "shape-plain", &format!("shape-{shape}"))
 }
 
-fn replace(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+/// Other text of the same length in a module.
+pub fn replace(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len(), "{from} and {to} are equally long");
     let places: Vec<usize> = (0..=bytes.len() - from.len())
         .filter(|at| bytes[*at..].starts_with(from.as_bytes()))

@@ -19,6 +19,10 @@ pub enum Error {
     NothingMatches,
     #[error("{id} is in a batch that has not ended within {seconds} s, so it could not be stopped")]
     BatchOpen { id: String, seconds: u64 },
+    #[error("no module that is stored is named {name}")]
+    UnknownModule { name: String },
+    #[error("several modules have digests that begin with {name}")]
+    AmbiguousModule { name: String },
     #[error("there are no subscriptions to wait for")]
     NobodyToWaitFor,
     #[error("no engine for guests could be made on this machine")]
@@ -57,6 +61,11 @@ impl Error {
             Error::BatchOpen { id, .. } => Some(format!(
                 "try again, or `projectionist pause --id {id}` first, which gives the batch up"
             )),
+            Error::UnknownModule { .. } => Some(
+                "`projectionist modules` lists them; name one by four or more digits of its digest, or by the id of a subscription"
+                    .to_owned(),
+            ),
+            Error::AmbiguousModule { .. } => Some("give more digits".to_owned()),
             Error::NobodyToWaitFor => Some(
                 "`projectionist status` lists them; a host registers those of its directory when it starts"
                     .to_owned(),

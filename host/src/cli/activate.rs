@@ -1,6 +1,6 @@
 //! `projectionist activate`: forward to a version that waits for it, or back to one that was live.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::criteria::explain;
 use super::database::{self, DatabaseArguments};
@@ -8,6 +8,9 @@ use super::output::{self, Exit, OutputArguments, Refusal};
 use super::words::grouped;
 use crate::admin::{self, Activated, Activation};
 use crate::store::Unseen;
+
+/// Between two looks for a version that is not known yet.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Make a version of a line the one that readers see: roll back, or forward.
 ///
@@ -29,7 +32,7 @@ pub struct Arguments {
     /// The version, such as accounts_1.
     #[arg(value_name = "ID")]
     id: String,
-    /// Wait until it is live, for so many seconds at most.
+    /// Wait until it is live, for so many seconds at most; also for a version that no host has taken up yet.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
     wait: Option<u64>,
     /// Let a processor go on from its own checkpoint, and do again what the version before has done since.
@@ -47,6 +50,12 @@ pub async fn run(arguments: Arguments, database: &DatabaseArguments) -> anyhow::
         Unseen::PassOver
     };
     let mut activation = admin::activate(&opened.store, &arguments.id, unseen).await;
+    // A file that was just put there: a host takes it up in a moment.
+    let until = Instant::now() + Duration::from_secs(arguments.wait.unwrap_or(0));
+    while matches!(activation, Err(admin::Error::UnknownIds { .. })) && Instant::now() < until {
+        tokio::time::sleep(LOOK_EVERY).await;
+        activation = admin::activate(&opened.store, &arguments.id, unseen).await;
+    }
     if let (Ok(done), Some(seconds)) = (&activation, arguments.wait)
         && done.outcome == Activated::Wanted
     {

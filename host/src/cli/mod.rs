@@ -11,9 +11,11 @@ mod doctor;
 mod events;
 mod guests;
 mod import;
+mod install;
 mod intent;
 mod log;
 mod migrate;
+mod modules;
 mod once;
 mod output;
 mod presenter;
@@ -79,6 +81,8 @@ enum Verb {
     Skipped(skip::SkippedArguments),
     Rewind(rewind::Arguments),
     Activate(activate::Arguments),
+    Modules(modules::Arguments),
+    Install(install::Arguments),
     Remove(removal::RemoveArguments),
     Teardown(removal::TeardownArguments),
     Wait(wait::Arguments),
@@ -146,6 +150,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Skip(arguments) => skip::skip(arguments, database).await,
         Verb::Skipped(arguments) => skip::skipped(arguments, database).await,
         Verb::Rewind(arguments) => rewind::run(arguments, database).await,
+        Verb::Modules(arguments) => modules::run(arguments, database).await,
+        Verb::Install(arguments) => install::run(arguments).await,
         Verb::Activate(arguments) => activate::run(arguments, database).await,
         Verb::Remove(arguments) => removal::remove(arguments, database).await,
         Verb::Teardown(arguments) => removal::teardown(arguments, database).await,

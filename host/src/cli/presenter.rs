@@ -256,11 +256,10 @@ impl Presenter {
         self.said_next = true;
         let program = program();
         println!("\nEverything is live. Next, in another terminal:");
-        if let (Some(psql), Some(id)) = (
-            &self.psql,
-            self.seen.keys().filter(|id| id.contains('_')).min(),
-        ) {
-            println!("  query a read model  {psql} -c '\\dt {id}.*'");
+        if let (Some(psql), Some(id)) =
+            (&self.psql, self.seen.keys().filter_map(|id| line(id)).min())
+        {
+            println!("  query a read model  {psql} -c '\\dv {id}.*'");
         }
         println!("  see where it is     {program} status --watch");
         println!(
@@ -288,6 +287,13 @@ impl Seen {
 
 fn per_second(events: usize, seconds: f64) -> String {
     grouped((events as f64 / seconds.max(0.001)) as i64)
+}
+
+/// The line of a projector: the schema that readers use.
+fn line(id: &str) -> Option<&str> {
+    let (line, version) = id.rsplit_once('_')?;
+    let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    is_version.then_some(line)
 }
 
 /// How this program was called, so that what is printed can be pasted: from where we are, a path below it is short.

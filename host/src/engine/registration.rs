@@ -256,6 +256,11 @@ async fn keep_module(shared: &Shared, found: &Found<'_>) -> Result<bool, Error> 
         .store
         .keep_module(&digest, &bytes, descriptor)
         .await?;
+    let compile_ms = u64::try_from(found.module.compile_time().as_millis()).unwrap_or(u64::MAX);
+    shared
+        .store
+        .note_module(&digest, &found.module.imports(), compile_ms)
+        .await?;
     failpoint("module-kept");
     Ok(true)
 }

@@ -68,6 +68,7 @@ pub use import::{ImportLine, Importer, Written};
 pub use lanes::{Lane, LaneError, LaneKey, MAX_ERROR_MESSAGE_BYTES, NewLaneError};
 pub use line::{Hindrance, LineRow};
 pub use listener::{Hint, Listener, Ringer};
+pub use modules::{Pinned, StoredModule};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
 pub use passed::PassedLane;
 pub use refreshing::Refreshed;

@@ -34,13 +34,13 @@ impl Store {
             .fetch_all(self.pool())
             .await?;
         let read = |row: &sqlx::postgres::PgRow| {
-            let seconds: i64 = row.try_get("seconds")?;
+            let age_ms: i64 = row.try_get("age_ms")?;
             Ok(KeptVersion {
                 line: row.try_get("line")?,
                 live: row.try_get("live")?,
                 kept: Aged {
                     id: row.try_get("id")?,
-                    seconds: seconds.max(0).unsigned_abs(),
+                    age_ms: age_ms.max(0).unsigned_abs(),
                 },
             })
         };

@@ -26,8 +26,8 @@ pub struct BadKeep(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aged {
     pub id: String,
-    /// Since it was live, or was given up.
-    pub seconds: u64,
+    /// Milliseconds since it was live, or was given up.
+    pub age_ms: u64,
 }
 
 impl Keep {
@@ -58,12 +58,12 @@ impl Keep {
 
     /// Those that are not kept any longer.
     pub fn over(self, mut kept: Vec<Aged>) -> Vec<Aged> {
-        kept.sort_by(|one, other| (one.seconds, &one.id).cmp(&(other.seconds, &other.id)));
+        kept.sort_by(|one, other| (one.age_ms, &one.id).cmp(&(other.age_ms, &other.id)));
         match self {
             Keep::All => Vec::new(),
             Keep::Count(count) => kept.split_off(kept.len().min(count as usize)),
             Keep::Seconds(seconds) => {
-                kept.retain(|one| one.seconds >= seconds);
+                kept.retain(|one| one.age_ms / 1_000 >= seconds);
                 kept
             }
         }
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn what_was_live_last_is_kept_longest() {
         let kept = || {
-            [("a_1", 300), ("a_3", 10), ("a_2", 100)]
-                .map(|(id, seconds)| Aged {
+            [("a_1", 300_000), ("a_3", 10_001), ("a_2", 100_000)]
+                .map(|(id, age_ms)| Aged {
                     id: id.to_owned(),
-                    seconds,
+                    age_ms,
                 })
                 .to_vec()
         };

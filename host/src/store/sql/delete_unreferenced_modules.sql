@@ -1,2 +1,2 @@
 DELETE FROM projectionist.modules m
-WHERE NOT EXISTS (SELECT FROM projectionist.subscriptions s WHERE s.module = m.digest)
+WHERE m.pinned_at IS NULL AND NOT EXISTS (SELECT FROM projectionist.subscriptions s WHERE s.module = m.digest)

@@ -1,5 +1,5 @@
 SELECT s.id, l.live, l.line,
-       pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - coalesce(s.left_live_at, s.status_since)))::bigint AS seconds
+       (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - coalesce(s.left_live_at, s.status_since)) * 1000)::bigint AS age_ms
 FROM projectionist.subscriptions s
 JOIN projectionist.lines l ON l.line = s.line
 JOIN projectionist.subscriptions v ON v.id = l.live
