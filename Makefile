@@ -76,7 +76,7 @@ hostile: setup guests ## Let hostile guests loose beside a working one, and show
 	cargo test --locked -p projectionist --test integration -- hostile:: $(HOSTILE_ARGUMENTS)
 	@.ci/hostile-table $(CARGO_TARGET_DIR)/hostile
 
-bench: setup modules ## Measure append-to-visible latency and catch-up rate (builds for release first)
+bench: setup modules ## Measure everything against what is possible (builds for release first); WORKLOAD=accounts EVENTS=n RUNS=n
 	cargo run --locked --release -p bench
 
 clean: ## Remove what was built; ./modules and the event log stay

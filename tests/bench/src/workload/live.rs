@@ -16,7 +16,7 @@ const NATIVE: Contender = Contender::NativeFollower;
 const HOST: Contender = Contender::HostLive;
 
 /// Appends of one round.
-const APPENDS: u32 = 100;
+const APPENDS: u32 = 70;
 
 /// Subscriptions beside the one that is measured, for none of which an event comes.
 const WAITING: u8 = 19;

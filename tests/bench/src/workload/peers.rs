@@ -11,8 +11,9 @@ use crate::contender::{self, Contender};
 use crate::guests;
 use crate::report::{Report, Rounds};
 
-/// Events for those that are slow.
+/// Events for those that are slow, and for those that wait for the disk at each of them.
 const SLICE_EVENTS: u64 = 10_000;
+const DURABLE_SLICE_EVENTS: u64 = 3_000;
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "peers";
@@ -21,11 +22,11 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let host = Contender::HostCatchUp;
     let mut rounds = Rounds::default();
     for _ in 0..bench.runs {
-        for (contender, synchronous_commit) in [
-            (Contender::Disintegrate, "on"),
-            (Contender::DisintegrateAsync, "off"),
+        for (contender, synchronous_commit, slice) in [
+            (Contender::Disintegrate, "on", DURABLE_SLICE_EVENTS),
+            (Contender::DisintegrateAsync, "off", SLICE_EVENTS),
         ] {
-            let events = SLICE_EVENTS.min(bench.events);
+            let events = slice.min(bench.events);
             let database = bench.server.with_log(events, WORKLOAD).await?;
             let mut command = Command::new(&disintegrate);
             command.args([&bench.server.url_of(&database), synchronous_commit]);
