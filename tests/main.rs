@@ -36,6 +36,8 @@ mod retrying;
 mod rewinding;
 mod round_trips;
 mod skipping;
+mod sql_sessions;
+mod sql_walls;
 mod statements;
 mod status_moves;
 mod stepping;

@@ -11,6 +11,7 @@ pub mod obeys;
 pub mod process;
 pub mod round_trips;
 pub mod rows;
+pub mod runs;
 pub mod stage;
 pub mod versions;
 pub mod writer;

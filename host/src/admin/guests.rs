@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use subscription::{ErrorClass, Resume, Status};
+use subscription::{ErrorClass, Kind, Resume, Status};
 use tokio::time::Instant;
 
 use crate::guest::{
@@ -55,6 +55,13 @@ pub(super) async fn call(
         ..CallContext::of(subscription, settings, store)
     };
     visit(module, context, limits, batch, purpose).await
+}
+
+/// Whether the views of its line show this one.
+pub(super) async fn is_read(store: &Store, found: &Subscription) -> Result<bool, store::Error> {
+    let line = store.line(&found.line).await?;
+    Ok(found.kind == Kind::Projector
+        && line.is_some_and(|line| line.live.as_deref() == Some(&found.id)))
 }
 
 /// Takes the first lane, waiting for the batch that holds it. `None`: it has not ended in time.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use subscription::{Criteria, Input, Kind, Next, Resume, Status};
 use tokio::time::Instant;
 
-use super::guests::{LOOK_EVERY, Loaded, call, load};
+use super::guests::{LOOK_EVERY, Loaded, call, is_read, load};
 use super::status::{FilePlace, held_files};
 use super::{Change, Done, Error, selection};
 use crate::guest::{Compiler, Failure, Runtime, Visit};
@@ -128,7 +128,7 @@ impl Attempt<'_> {
             return Ok(refused);
         }
         self.quieten(&found).await?;
-        let (found, batch, module) = match self.take_lane_with_module(found).await? {
+        let (found, mut batch, module) = match self.take_lane_with_module(found).await? {
             Ready::Yes(found, batch, module) => (found, batch, module),
             Ready::No(change) => return Ok(change),
         };
@@ -136,6 +136,10 @@ impl Attempt<'_> {
             None => Ok(batch),
             Some(Ok(module)) => {
                 let store = &self.removal.store;
+                // What it drops is not held by the views of its line, which go with it.
+                if is_read(store, &found).await? {
+                    batch.empty_line().await?;
+                }
                 call(store, &found, &module, batch, Visit::TearDown).await
             }
             Some(Err(failure)) => {

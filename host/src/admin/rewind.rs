@@ -9,7 +9,7 @@ use subscription::{Input, Kind, Next, Status};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::guests::{call, load, take_lane};
+use super::guests::{call, is_read, load, take_lane};
 use super::{Change, Done, Error};
 use crate::guest::{Compiler, Module, Runtime, Visit};
 use crate::store::{self, Grant, Outcome, Store, Subscription};
@@ -188,10 +188,7 @@ impl Rewind {
         };
         if let Some(module) = module {
             // Under the lane's lock, without which no line is switched.
-            let line = self.store.line(&found.line).await?;
-            let is_read = line.is_some_and(|line| {
-                found.kind == Kind::Projector && line.live.as_deref() == Some(&found.id)
-            });
+            let is_read = is_read(&self.store, found).await?;
             if is_read {
                 batch.empty_line().await?;
             }

@@ -83,8 +83,9 @@ impl Admission {
 /// leaves behind is looked through at the end.
 pub(super) fn admit_definition(statement: &str) -> Result<(), GuestError> {
     check_text(statement)?;
-    let first = tokens(statement)
-        .map_err(unclear)?
+    let tokens = tokens(statement).map_err(unclear)?;
+    check_functions(&tokens)?;
+    let first = tokens
         .into_iter()
         .find(|token| *token != Token::Symbol('('));
     match first {
@@ -118,10 +119,27 @@ fn check_text(statement: &str) -> Result<(), GuestError> {
 /// What the grammar lets pass and a guest may not use.
 fn check_words(statement: &str) -> Result<(), GuestError> {
     let tokens = tokens(statement).map_err(unclear)?;
+    check_functions(&tokens)?;
     let mut before = None;
+    for token in &tokens {
+        let Token::Word(word) = token else {
+            before = None;
+            continue;
+        };
+        // A reserved word: it stands in INSERT INTO, in MERGE INTO, and where SELECT INTO makes a table.
+        if word == "into" && !matches!(before, Some("insert" | "merge")) {
+            return Err(denied(
+                "SELECT INTO makes a table; tables are made in `setup`".to_owned(),
+            ));
+        }
+        before = Some(word.as_str());
+    }
+    Ok(())
+}
+
+fn check_functions(tokens: &[Token]) -> Result<(), GuestError> {
     for (index, token) in tokens.iter().enumerate() {
         let (Token::Word(name) | Token::Quoted(name)) = token else {
-            before = None;
             continue;
         };
         let is_called = tokens.get(index + 1) == Some(&Token::Symbol('('));
@@ -130,15 +148,6 @@ fn check_words(statement: &str) -> Result<(), GuestError> {
                 "the function {name} is not for guests: its effect goes beyond the transaction of the batch"
             )));
         }
-        // A reserved word: it stands in INSERT INTO, in MERGE INTO, and where SELECT INTO makes a table.
-        let makes_a_table =
-            *token == Token::Word("into".to_owned()) && !matches!(before, Some("insert" | "merge"));
-        if makes_a_table {
-            return Err(denied(
-                "SELECT INTO makes a table; tables are made in `setup`".to_owned(),
-            ));
-        }
-        before = Some(name.as_str());
     }
     Ok(())
 }

@@ -161,6 +161,9 @@ impl Change {
 /// Kinds of errors after which the transaction is of no use, although the server did not say so.
 const ENDING_KINDS: [&str; 3] = ["too-large", "timeout", "connection-lost"];
 
+/// Kinds of errors that leave a statement under way on the server.
+const CUT_OFF_KINDS: [&str; 2] = ["too-large", "timeout"];
+
 /// An open batch.
 pub struct Batch {
     connection: Option<Leased>,
@@ -405,8 +408,7 @@ impl Batch {
     /// An error of the server aborts the transaction; one of our own checks (a bad parameter) leaves it as it is.
     fn after<T>(&mut self, result: Result<T, GuestError>) -> Result<T, GuestError> {
         // What was cut off is still under way on the server.
-        self.busy =
-            matches!(&result, Err(error) if error.kind == "timeout" && error.sqlstate.is_none());
+        self.busy = matches!(&result, Err(error) if error.sqlstate.is_none() && CUT_OFF_KINDS.contains(&error.kind));
         if let Err(error) = &result
             && (error.sqlstate.is_some() || error.retryable || ENDING_KINDS.contains(&error.kind))
         {
