@@ -26,9 +26,10 @@ BEGIN
     RETURN role.subscription;
 END $body$;
 
+-- Null before the transaction has written or locked anything: then it took no lane.
 CREATE FUNCTION projectionist.this_transaction() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $body$
-    SELECT coalesce(pg_current_xact_id_if_assigned()::text, '0')
+    SELECT pg_current_xact_id_if_assigned()::text
 $body$;
 
 CREATE FUNCTION projectionist.digest(value text) RETURNS text
@@ -71,7 +72,7 @@ DECLARE
         concat_ws('|', 'advance', lane, old_position, new_position, host, coalesce(from_status, '-'), coalesce(from_resume, '-'),
                   coalesce(to_status, '-'), coalesce(to_resume, '-'), must::text, transaction_id), subscription, proof);
 BEGIN
-    IF transaction_id IS DISTINCT FROM projectionist.this_transaction() THEN
+    IF transaction_id IS NULL OR transaction_id IS DISTINCT FROM projectionist.this_transaction() THEN
         RAISE EXCEPTION 'the guest ended the transaction of its batch' USING ERRCODE = 'PJ011';
     END IF;
     IF advance.subscription IS NULL AND (pg_my_temp_schema() <> 0 OR EXISTS (

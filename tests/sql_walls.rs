@@ -100,7 +100,7 @@ const NO_RIGHTS_OF_HANDLE: [&str; 32] = [
     "SELECT pj_batch.advance(0, 0, 100, NULL, NULL, NULL, NULL, NULL, false, '0', NULL, NULL)::text",
     "SELECT pj_batch.advance(0, 0, 100, NULL, NULL, NULL, NULL, NULL, false, '0', 'records_1', NULL)::text",
     "SELECT pj_batch.record_skipped(1, 'guest', 'x', NULL, NULL)::text",
-    "SELECT pj_batch.fix_boot_until(1, NULL, NULL)::text",
+    "SELECT pj_batch.mark_replayed(1, NULL, NULL)::text",
     "SELECT pj_batch.begin_generation(1, NULL, NULL)::text",
     "SELECT pj_batch.empty_schema('records_1', NULL)::text",
     "SELECT pj_batch.empty_line('records_1', NULL)::text",

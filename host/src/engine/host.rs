@@ -32,6 +32,12 @@ const STABLE_AFTER: Duration = Duration::from_millis(30);
 /// How often a host says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
+/// Heartbeats between two looks for sessions that a frozen host left open.
+const BEATS_BETWEEN_STUCK: u32 = 15;
+
+/// A session is stuck when it is idle in a transaction for so many times as long as the server should let it.
+const STUCK_TIMES: f64 = 2.0;
+
 /// How long a stopping host waits for open batches before it gives them up.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
 
@@ -321,9 +327,16 @@ impl Workers {
 }
 
 async fn heartbeat(shared: Arc<Shared>, options: Options, stop: CancellationToken) {
+    let mut beats = 0_u32;
     while !stop.is_cancelled() {
         if let Err(error) = keep_alive(&shared, &options).await {
             tracing::debug!("the host could not say that it is alive: {error}");
+        }
+        beats = beats.wrapping_add(1);
+        if beats.is_multiple_of(BEATS_BETWEEN_STUCK)
+            && let Err(error) = shared.store.end_stuck_sessions(STUCK_TIMES).await
+        {
+            tracing::debug!("sessions of frozen hosts could not be ended: {error}");
         }
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}

@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
+use super::batch::patience_ms;
 use super::{Error, Store};
 
 /// What the SQL of guests runs as.
@@ -64,6 +65,18 @@ impl Store {
             self.make_roles_of(id).await?;
         }
         Ok(amiss)
+    }
+
+    /// Ends the batches of hosts that are frozen: those whose session is idle for so many times as long as the server lets it. The
+    /// server ends them by itself, unless a guest talked it out of that.
+    pub async fn end_stuck_sessions(&self, times: f64) -> Result<(), Error> {
+        let patience = |duty| f64::from(patience_ms(duty)) * times;
+        sqlx::query(include_str!("sql/end_stuck_sessions.sql"))
+            .bind(patience(Duty::Owner))
+            .bind(patience(Duty::Handler))
+            .execute(self.pool())
+            .await?;
+        Ok(())
     }
 
     /// Makes or mends the roles of one subscription. `false`: there is no such subscription.
