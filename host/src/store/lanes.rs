@@ -197,6 +197,6 @@ mod tests {
             kept.starts_with("beginé") && kept.ends_with("éend"),
             "{kept}"
         );
-        assert!(kept.contains("\n… 908 bytes are left out …\n"), "{kept}");
+        assert!(kept.contains("\n… 910 bytes are left out …\n"), "{kept}");
     }
 }
