@@ -32,6 +32,12 @@ impl Line {
         who == Who::Beginning && here.into_iter().any(|other| other == Who::Later)
     }
 
+    /// Whether readers see it and could see another version instead: it is not torn down then.
+    pub fn is_read_and_not_alone(&self, who: Who, known: &Known) -> bool {
+        let mut others = Who::VERSIONS.into_iter().filter(|other| *other != who);
+        self.live == Some(who) && others.any(|other| known.contains_key(&other))
+    }
+
     pub fn forget(&mut self, who: Who) {
         self.live = self.live.filter(|live| *live != who);
         self.wanted = self.wanted.filter(|wanted| *wanted != who);

@@ -245,6 +245,9 @@ impl World {
         let Status::Detached(resume) = known.status else {
             return Answer::Refused;
         };
+        if self.line.is_read_and_not_alone(who, &self.subscriptions) {
+            return Answer::Refused;
+        }
         let has_tables = resume != subscription::Resume::New;
         if has_tables && known.guest.is_faulty() && !force {
             return Answer::Failed;
