@@ -327,3 +327,28 @@ async fn grants_and_what_users_built_on_the_line_survive_or_are_named() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn what_was_in_the_way_is_forgotten_with_the_version_that_it_held_up() {
+    let modules = Modules::new();
+    let database = with_one_live(&modules).await;
+    let mut host = stepped(&database, &modules).await;
+    execute(
+        &database,
+        "CREATE VIEW public.report AS SELECT id FROM ledger.account",
+    )
+    .await;
+    modules.put_ledger("second.wasm", 102, "typed");
+    host.once().await.expect("caught up");
+    let obstacle = async || {
+        let row = database.store().line(LEDGER).await.expect("an answer");
+        row.and_then(|row| row.obstacle)
+    };
+    assert!(obstacle().await.is_some());
+
+    modules.remove("second.wasm");
+    host.once().await.expect("caught up");
+
+    assert_eq!(obstacle().await, None);
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_101"));
+}

@@ -120,6 +120,10 @@ pub(super) async fn due(shared: &Shared) -> Result<Vec<Handover>, Error> {
         let (mut due, mut superseded) = (Vec::new(), false);
         for line in &lines {
             match duty_of(shared, line, &rows) {
+                // What was in the way of a version that is not to be live any more is in nobody's way.
+                LineDuty::Rest if line.obstacle.is_some() => {
+                    shared.store.note_obstacle(&line.line, None).await?;
+                }
                 LineDuty::Rest => {}
                 LineDuty::Supersede(overtaken) => {
                     for id in overtaken {
