@@ -127,11 +127,14 @@ async fn the_live_version_is_not_torn_down() {
     modules.put("records.wasm", "records");
     let mut host = stepped(&database, &modules).await;
     host.once().await.expect("caught up");
+    modules.put_ledger("ledger.wasm", 102, "plain");
+    host.once().await.expect("caught up");
+    assert_eq!(database.live(LEDGER).await.as_deref(), Some("ledger_102"));
     modules.remove("ledger.wasm");
     host.once().await.expect("caught up");
-    assert_eq!(database.status("ledger_101").await, "Detached(Active)");
+    assert_eq!(database.status("ledger_102").await, "Detached(Active)");
 
-    let said = shown(&database, &["teardown", "--id", "ledger_101", "--yes"]).await;
+    let said = shown(&database, &["teardown", "--id", "ledger_102", "--yes"]).await;
 
     assert!(said.contains("is the live version of ledger"), "{said}");
     database.accounts(LEDGER).await.expect("still there");

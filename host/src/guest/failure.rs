@@ -8,7 +8,7 @@ use super::limits::{
     limit_named,
 };
 use super::state::State;
-use super::text::{self, MAX_MESSAGE_BYTES};
+use super::text;
 use crate::store::GuestError;
 
 /// What wasmtime says when a call passes too much; its error has no type that could be asked for.
@@ -44,7 +44,8 @@ impl Failure {
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Box<Failure> {
         Box::new(Failure {
             class,
-            message: text::block(&message.into(), MAX_MESSAGE_BYTES),
+            // As long as it is: the store keeps the beginning and the end of it.
+            message: text::block(&message.into(), usize::MAX),
             handled: None,
             verdict: None,
             backtrace: None,

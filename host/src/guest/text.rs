@@ -1,6 +1,6 @@
 //! Text that comes from a guest and is meant for people: bounded, and without what a terminal or a log would obey.
 
-/// Longest message of a failure or a refusal that is kept, in bytes.
+/// Longest message of a refusal that is kept, in bytes. What a failure says is bounded where it is stored.
 pub const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 
 /// One line: breaks and control characters are replaced.

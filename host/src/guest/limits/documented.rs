@@ -2,7 +2,6 @@
 
 use super::Limits;
 use crate::guest::settings::MAX_SETTINGS_BYTES;
-use crate::guest::text::MAX_MESSAGE_BYTES;
 use crate::store;
 
 /// One limit: what it is called, how it is counted, and where an operator sets it.
@@ -190,9 +189,9 @@ pub const LIMITS: &[Limit] = &[
     ),
     fixed(
         "message-bytes",
-        MAX_MESSAGE_BYTES as u64,
+        store::MAX_ERROR_MESSAGE_BYTES as u64,
         "bytes",
-        "message of a failure; the rest is cut",
+        "message of a failure; beginning and end are kept",
     ),
     fixed(
         "retry-context-bytes",
