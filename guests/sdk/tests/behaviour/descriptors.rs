@@ -106,7 +106,6 @@ fn says_what_the_builder_was_told() {
 
 #[derive(Table, Default)]
 #[table(name = "account")]
-#[expect(dead_code, reason = "only its shape counts")]
 struct Account {
     #[key]
     id: String,
