@@ -7,6 +7,10 @@ use projectionist_sdk::bindings::projectionist::events::types::Event;
 use projectionist_sdk::bindings::projectionist::guest::types::{Descriptor, Failure, Verdict};
 use projectionist_sdk::prelude::Projector;
 
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(dead_code, reason = "it is exported where it is a component")
+)]
 struct Component;
 
 impl description::Guest for Component {

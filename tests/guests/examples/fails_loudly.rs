@@ -9,7 +9,7 @@ fn projector() -> Projector {
 fn sin() -> Result {
     let mut failure = Failure::retry(0, format!("\x1b[2J\0{}", "x".repeat(8_000_000)));
     for number in 0..1_000 {
-        failure = failure.detail(&format!("detail\x1b[31m{number}"), "y".repeat(1_000));
+        failure = failure.detail(format!("detail\x1b[31m{number}"), "y".repeat(1_000));
     }
     Err(failure)
 }
