@@ -65,6 +65,8 @@ pub(super) struct RoleLease {
     held: Option<RoleConnection>,
     /// Whether it was used before: its session has to be reset, and it may be dead.
     pub is_reused: bool,
+    /// Whether it counts as open: from before it is opened until it is closed or given back.
+    counts: bool,
     pool: RolePool,
     _permit: OwnedSemaphorePermit,
 }
@@ -102,6 +104,7 @@ impl RolePool {
         let mut lease = RoleLease {
             held: found,
             is_reused,
+            counts: true,
             pool: self.clone(),
             _permit: permit,
         };
@@ -113,7 +116,6 @@ impl RolePool {
             let Some(opened) = open(store, &key).await? else {
                 return Ok(None);
             };
-            self.lock().open += 1;
             lease.held = Some(opened);
         }
         Ok(Some(lease))
@@ -153,6 +155,7 @@ impl RolePool {
             .and_then(|place| state.idle.remove(place))
             .map(|idle| idle.connection);
         let mut surplus = Vec::new();
+        // Counted before it is opened: others who open one at the same time make room for it.
         let needed = usize::from(found.is_none());
         while let Some(oldest) = state.idle.front() {
             let in_the_way = state.open + needed > self.shared.limit;
@@ -162,6 +165,7 @@ impl RolePool {
             surplus.extend(state.idle.pop_front().map(|idle| idle.connection));
             state.open -= 1;
         }
+        state.open += needed;
         (found, surplus)
     }
 
@@ -193,6 +197,7 @@ impl RoleLease {
     /// The transaction is over: kept for the next batch of this role.
     pub fn give_back(mut self) {
         if let Some(connection) = self.held.take() {
+            self.counts = false;
             self.pool.lock().idle.push_back(Idle {
                 connection,
                 since: Instant::now(),
@@ -209,7 +214,7 @@ impl RoleLease {
 
 impl Drop for RoleLease {
     fn drop(&mut self) {
-        if self.held.take().is_some() {
+        if self.counts {
             self.pool.lock().open -= 1;
         }
     }
