@@ -69,6 +69,8 @@ async fn a_live_batch_asks_three_times() {
     let host = InProcess::start_at(way.url(), &modules).await;
     let position = append(&database, "7", opened("7")).await;
     until_checkpoint(&database, "accounts_1", position).await;
+    // Who lets its line go live has the lane in hand for that, and a batch would find it taken.
+    database.until_live("accounts", "accounts_1").await;
     // The next one finds the connection, its prepared statements, the description of the table and the row at hand.
     let position = append(&database, "7", deposited("7", 1)).await;
     until_checkpoint(&database, "accounts_1", position).await;
@@ -79,8 +81,43 @@ async fn a_live_batch_asks_three_times() {
         until_checkpoint(&database, "accounts_1", position).await;
     }
 
-    assert_eq!(way.of("accounts_1") - before, 10 * OF_A_LIVE_BATCH);
+    let (asked, what) = (
+        way.of("accounts_1") - before,
+        way.asked("accounts_1", before),
+    );
+    assert_eq!(asked, 10 * OF_A_LIVE_BATCH, "{what}");
     assert_eq!(balance(&database, "7").await, 51);
+    host.stop().await;
+}
+
+/// When its line goes live, say: what the last batch committed is true under the new row too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_row_that_concerns_no_event_asks_nothing() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["accounts"]);
+    let way = RoundTrips::to(&database).await;
+    let host = InProcess::start_at(way.url(), &modules).await;
+    let position = append(&database, "7", opened("7")).await;
+    until_checkpoint(&database, "accounts_1", position).await;
+    database.until_live("accounts", "accounts_1").await;
+    let position = append(&database, "7", deposited("7", 1)).await;
+    until_checkpoint(&database, "accounts_1", position).await;
+
+    let before = way.of("accounts_1");
+    for _ in 0..10 {
+        let change = "UPDATE projectionist.subscriptions SET went_live_at = clock_timestamp();
+                      SELECT pg_notify('projectionist_control', '')";
+        let changed = sqlx::raw_sql(change).execute(database.pool()).await;
+        changed.expect("changed");
+        let position = append(&database, "7", deposited("7", 5)).await;
+        until_checkpoint(&database, "accounts_1", position).await;
+    }
+
+    let (asked, what) = (
+        way.of("accounts_1") - before,
+        way.asked("accounts_1", before),
+    );
+    assert_eq!(asked, 10 * OF_A_LIVE_BATCH, "{what}");
     host.stop().await;
 }
 
@@ -99,10 +136,17 @@ async fn a_subscription_for_which_nothing_comes_opens_no_transaction() {
     for id in WAITING.into_iter().chain(["accounts_1"]) {
         until_checkpoint(&database, id, position).await;
     }
-    // Each has to look once for itself where it is, after it has become active.
-    let mut position = append(&database, "7", deposited("7", 5)).await;
+    // Each has to look for itself where it is, after it has become active and after its line has gone live. A checkpoint is
+    // passed on only for who knows the present row.
+    let mut position = 0;
     for id in WAITING {
-        until_checkpoint(&database, id, position).await;
+        database.until_live(&id[..id.len() - 2], id).await;
+    }
+    for _ in 0..2 {
+        position = append(&database, "7", deposited("7", 5)).await;
+        for id in WAITING {
+            until_checkpoint(&database, id, position).await;
+        }
     }
 
     let before = way.of("waits");
@@ -114,7 +158,8 @@ async fn a_subscription_for_which_nothing_comes_opens_no_transaction() {
         until_checkpoint(&database, id, position).await;
     }
 
-    assert_eq!(way.of("waits") - before, 0);
+    let (asked, what) = (way.of("waits") - before, way.asked("waits", before));
+    assert_eq!(asked, 0, "{what}");
     host.stop().await;
 }
 

@@ -1,11 +1,16 @@
 //! What is one transaction: a batch with its checkpoint, and for a guest that wants it each event alone.
 
 use projectionist::engine::Notice;
+use projectionist::store::{Batch, Durability, Grant, LaneKey, Opening, Store};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
+use subscription::Status;
+use tokio_util::sync::CancellationToken;
 
+use crate::support::TestDatabase;
 use crate::support::log::event;
 use crate::support::obeys::Script;
+use crate::support::rows::{projector, register};
 use crate::support::stage::Stage;
 
 const PROJECTOR: &str = "obeys_aa_1";
@@ -98,4 +103,61 @@ async fn a_batch_of_events_that_nobody_wants_needs_no_guest() {
 
     let stands = stage.stands(PROJECTOR).await;
     assert_eq!(stands, ("Active".to_owned(), 3));
+}
+
+/// Takes the lane again and again; how often. Generation and checkpoint are the same number in every moment.
+async fn take_lane_until(store: Store, stop: CancellationToken) -> usize {
+    let key = LaneKey {
+        subscription: PROJECTOR.to_owned(),
+        lane: 0,
+    };
+    let mut taken = 0;
+    while !stop.is_cancelled() {
+        let opening = Batch::open(&store, &key, Grant::Handle, Durability::Replayable).await;
+        let Opening::Opened(batch) = opening.expect("an answer") else {
+            continue;
+        };
+        let (generation, position) = (batch.state().generation, batch.state().position);
+        assert_eq!(i64::from(generation), position, "after {taken} times");
+        batch.rollback().await.expect("rolled back");
+        taken += 1;
+    }
+    taken
+}
+
+/// Who stops a version for another one, or begins a generation, has the lane in hand: no batch may begin by what was before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_a_lane_sees_all_rows_as_they_are_then() {
+    const CHANGES: usize = 1_000;
+    let database = TestDatabase::new().await;
+    register(&database.store(), projector(PROJECTOR), Status::Active).await;
+    let change = "BEGIN;
+        SELECT FROM projectionist.checkpoints FOR UPDATE;
+        UPDATE projectionist.subscriptions SET generation = generation + 1;
+        UPDATE projectionist.checkpoints SET position = (SELECT generation FROM projectionist.subscriptions);
+        COMMIT";
+    let mut changing = database.connect().await;
+    let stop = CancellationToken::new();
+    let changes = async {
+        for _ in 0..CHANGES {
+            let changed = sqlx::raw_sql(change).execute(&mut changing).await;
+            changed.expect("changed");
+        }
+        stop.cancel();
+    };
+    let changed = sqlx::raw_sql("UPDATE projectionist.checkpoints SET position = 1");
+    changed.execute(database.pool()).await.expect("changed");
+    let takers = [(); 3].map(|()| take_lane_until(database.store(), stop.clone()));
+    let ([one, two, three], ()) = tokio::join!(
+        async {
+            let tasks = takers.map(tokio::spawn);
+            let mut taken = [0; 3];
+            for (task, taken) in tasks.into_iter().zip(&mut taken) {
+                *taken = task.await.expect("all are of one moment");
+            }
+            taken
+        },
+        changes
+    );
+    assert!(one + two + three > 0, "nobody took the lane");
 }

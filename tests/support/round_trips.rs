@@ -12,9 +12,12 @@ use super::TestDatabase;
 /// The version of the protocol in a message that opens a session. What else comes without a type asks for encryption.
 const SESSION: u32 = 3 << 16;
 
-/// Round trips by the name of the user.
+/// Round trips by the name of the user: how each began.
 #[derive(Clone, Default)]
-struct Counts(Arc<Mutex<HashMap<String, u64>>>);
+struct Counts(Arc<Mutex<HashMap<String, Vec<String>>>>);
+
+/// So many characters of a statement tell which one it is.
+const TOLD: usize = 300;
 
 /// Listens as long as the test's runtime.
 pub struct RoundTrips {
@@ -47,15 +50,26 @@ impl RoundTrips {
         counts
             .iter()
             .filter(|(user, _)| user.contains(subscription))
-            .map(|(_, count)| count)
+            .map(|(_, asked)| asked.len() as u64)
             .sum()
+    }
+
+    /// What the roles of a subscription asked, after so many round trips.
+    pub fn asked(&self, subscription: &str, after: u64) -> String {
+        let counts = self.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_it = counts
+            .iter()
+            .filter(|(user, _)| user.contains(subscription));
+        let asked = of_it.flat_map(|(_, asked)| asked).skip(after as usize);
+        asked.map(|one| format!("\n  {one}")).collect()
     }
 }
 
 impl Counts {
-    fn add(&self, user: &str) {
+    fn add(&self, user: &str, body: &[u8]) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(user.to_owned()).or_default() += 1;
+        let told = String::from_utf8_lossy(body).chars().take(TOLD).collect();
+        counts.entry(user.to_owned()).or_default().push(told);
     }
 }
 
@@ -118,7 +132,7 @@ impl Session {
             match (kind, &self.user) {
                 (None, _) => self.user = user(&body).or(self.user.take()),
                 // A query in text, or the end of what was sent before an answer is wanted.
-                (Some(b'Q' | b'S'), Some(user)) => counts.add(user),
+                (Some(b'Q' | b'S'), Some(user)) => counts.add(user, &body),
                 _ => {}
             }
         }

@@ -46,8 +46,8 @@ pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
     pub(super) key: LaneKey,
     known: Option<Subscription>,
-    /// Which row `position` goes with.
-    revision: Option<String>,
+    /// The row may be another one by now.
+    is_old: bool,
     /// Where the last batch of this worker ended, or up to where nothing came since that its guest wants.
     pub(super) position: Option<i64>,
     /// Where the checkpoint was after the last batch.
@@ -76,7 +76,7 @@ impl Lane {
             shared,
             key,
             known: None,
-            revision: None,
+            is_old: true,
             position: None,
             checkpoint: 0,
             seat: None,
@@ -115,23 +115,13 @@ impl Lane {
 
     /// The row may have changed: read it again at the next step.
     pub fn forget(&mut self) {
-        self.known = None;
+        self.is_old = true;
     }
 
     /// Does what the status asks for, once.
     pub async fn step(&mut self) -> Result<Step, Error> {
-        if self.known.is_none() {
-            self.known = self
-                .shared
-                .store
-                .subscription(&self.key.subscription)
-                .await?;
-            let revision = self.known.as_ref().map(|known| known.revision.clone());
-            if self.revision != revision {
-                // What the guest wants may be something else now, and what was passed for it may not be.
-                self.position = None;
-                self.revision = revision;
-            }
+        if self.is_old {
+            self.read_row().await?;
         }
         let Some(known) = self.known.clone() else {
             return Ok(Step::Gone);
@@ -142,6 +132,23 @@ impl Lane {
             Duty::SetUp => self.set_up(&known, Input::SetUp).await,
             Duty::Process => self.process(&known).await,
         }
+    }
+
+    /// Reads the row. When the guest may want something else now, or what was passed for it was passed under another row, then
+    /// where it is has to be looked up. What a batch of this worker has committed stays true, whatever else the row says now.
+    async fn read_row(&mut self) -> Result<(), Error> {
+        let id = &self.key.subscription;
+        let row = self.shared.store.subscription(id).await?;
+        let before = self.known.as_ref().zip(row.as_ref());
+        let is_certain = before.is_some_and(|(before, now)| {
+            before.revision == now.revision
+                || (goes_on(before, now) && self.position == Some(self.checkpoint))
+        });
+        if !is_certain {
+            self.position = None;
+        }
+        (self.known, self.is_old) = (row, false);
+        Ok(())
     }
 
     async fn await_retry(&mut self, known: &Subscription) -> Result<Step, Error> {
@@ -408,4 +415,10 @@ impl Lane {
         self.forget();
         Ok(())
     }
+}
+
+/// Whether the guest is handed the same events under both rows, and its checkpoint was not set anew in between.
+fn goes_on(before: &Subscription, now: &Subscription) -> bool {
+    let of = |row: &Subscription| (row.status, row.generation, row.run_mode, row.muted);
+    of(before) == of(now) && before.descriptor.filter == now.descriptor.filter
 }
