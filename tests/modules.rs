@@ -13,6 +13,9 @@ use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually, gue
 /// Larger than a module may be.
 const TOO_LARGE_BYTES: u64 = 64 * 1024 * 1024 + 1;
 
+/// Larger than the file beside it may be.
+const TOO_LARGE_SETTINGS_BYTES: usize = 64 * 1024 + 1;
+
 /// Guests that are refused for what they are.
 const SINNERS: [&str; 5] = [
     "appends_in_projector",
@@ -69,6 +72,13 @@ fn bad_files() -> Vec<Bad> {
             Box::new(|modules, file| {
                 modules.put(file, "records");
                 modules.put_bytes(&settings_of(file), b"\xff\xfe");
+            }),
+        ),
+        (
+            "settings_that_are_too_large",
+            Box::new(|modules, file| {
+                modules.put(file, "records");
+                modules.put_bytes(&settings_of(file), &[b'#'; TOO_LARGE_SETTINGS_BYTES]);
             }),
         ),
     ];
@@ -135,6 +145,7 @@ async fn catch_up(host: &mut Host) {
     host.once().await.expect("caught up");
 }
 
+/// Among them what goes beyond `module-bytes` and `settings-bytes`.
 #[tokio::test]
 async fn each_refused_file_says_why() {
     let (database, modules) = (TestDatabase::new().await, Modules::new());

@@ -36,7 +36,8 @@ pub(super) struct Intake {
 /// A file that was looked into.
 struct Judged {
     digest: Option<Digest>,
-    settings_text: Option<String>,
+    /// What stood beside it, if anything. None: that could not be read, so any settings are other ones.
+    settings_text: Option<Option<String>>,
     /// The guest, when the file by itself is good.
     guest: Option<(Module, Settings)>,
     /// Why the guest is not taken up, although the file by itself may be good.
@@ -143,7 +144,7 @@ impl Intake {
             } => (digest, path, settings),
         };
         if self.judged.get(name).is_some_and(|judged| {
-            judged.digest == Some(*digest) && judged.settings_text == *settings
+            judged.digest == Some(*digest) && judged.settings_text.as_ref() == Some(settings)
         }) {
             return Ok(Settled::Yes);
         }
@@ -157,7 +158,7 @@ impl Intake {
                     Judged {
                         fresh,
                         digest: Some(*digest),
-                        settings_text: settings.clone(),
+                        settings_text: Some(settings.clone()),
                         guest,
                         refusal: None,
                         id,
@@ -166,7 +167,8 @@ impl Intake {
                 Ok(Settled::Yes)
             }
             Err(catalog::Error::Refused(refusal)) => {
-                self.refuse_file(name, Some(*digest), settings.clone(), refusal.to_string());
+                let settings = Some(settings.clone());
+                self.refuse_file(name, Some(*digest), settings, refusal.to_string());
                 Ok(Settled::Yes)
             }
             Err(catalog::Error::Store(error)) => Err(error),
@@ -232,7 +234,7 @@ impl Intake {
         &mut self,
         name: &str,
         digest: Option<Digest>,
-        settings_text: Option<String>,
+        settings_text: Option<Option<String>>,
         reason: String,
     ) {
         let earlier = self.judged.remove(name);
