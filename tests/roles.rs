@@ -228,7 +228,8 @@ async fn connections_of_roles_are_bounded_and_the_longest_unused_makes_room() {
             touch(&store, id, Grant::Handle).await.expect("a batch"),
             "{id}"
         );
-        until_at_most(&database, LIMIT).await;
+        let open = sessions(&database).await;
+        assert!(open.len() <= LIMIT, "{open:?}");
     }
     assert_eq!(
         sessions(&database).await,
@@ -240,20 +241,8 @@ async fn connections_of_roles_are_bounded_and_the_longest_unused_makes_room() {
     for touched in futures_util::future::join_all(touches).await {
         assert!(touched.expect("a batch"));
     }
-    until_at_most(&database, LIMIT).await;
-}
-
-/// The server sees the end of a session a moment after the host that ended it.
-async fn until_at_most(database: &TestDatabase, limit: usize) {
-    eventually(PATIENCE, async || {
-        let open = sessions(database).await;
-        if open.len() <= limit {
-            Ok(())
-        } else {
-            Err(format!("{open:?}"))
-        }
-    })
-    .await;
+    let open = sessions(&database).await;
+    assert!(open.len() <= LIMIT, "{open:?}");
 }
 
 /// The subscriptions that have sessions, by name.

@@ -18,6 +18,10 @@ pub const DEFAULT_ROLE_CONNECTIONS: u32 = 24;
 /// A connection that nobody needed for so long is closed.
 const IDLE_LIFETIME: Duration = Duration::from_secs(300);
 
+/// How long the end of a session is waited for, and how often it is looked at.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// SQLSTATEs of a login that is refused: no such role or not in pg_hba.conf, wrong password.
 const LOGIN_REFUSED: [&str; 2] = ["28000", "28P01"];
 
@@ -109,8 +113,8 @@ impl RolePool {
             _permit: permit,
         };
         // Closed before another is opened, so that the server never sees more than there may be.
-        for connection in surplus {
-            let _ = connection.connection.close().await;
+        for closing in surplus {
+            close(store, closing).await?;
         }
         if lease.held.is_none() {
             let Some(opened) = open(store, &key).await? else {
@@ -218,6 +222,23 @@ impl Drop for RoleLease {
             self.pool.lock().open -= 1;
         }
     }
+}
+
+/// Closes a connection, and waits until its session has ended: closing says good-bye and does not wait for the server.
+async fn close(store: &Store, closing: RoleConnection) -> Result<(), Error> {
+    let _ = closing.connection.close().await;
+    let began = Instant::now();
+    while began.elapsed() < CLOSE_PATIENCE {
+        let is_there: bool = sqlx::query_scalar(include_str!("sql/is_session_there.sql"))
+            .bind(closing.backend)
+            .fetch_one(store.pool())
+            .await?;
+        if !is_there {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 /// Opens a connection of a role, which is made or mended if that is why it does not open.
