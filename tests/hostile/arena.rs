@@ -1,16 +1,18 @@
 //! Where sins are watched: a real host with a victim under constant load, one sinner, and what everything else shows.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use projectionist::store::LaneError;
 
 use crate::support::log::column;
 use crate::support::modules::bytes_of;
+use crate::support::process::compiled_modules;
 use crate::support::{HostProcess, Modules, PATIENCE, TestDatabase, eventually, target_dir};
 
 /// Who must not notice anything.
-const VICTIM: &str = "records_1";
+pub const VICTIM: &str = "records_1";
 
 /// Events that the victim is timed with before and while the sinner is at it, at least.
 const SAMPLES: usize = 20;
@@ -57,8 +59,13 @@ pub enum Caught {
 impl Arena {
     /// A host whose victim is at work.
     pub async fn open() -> Arena {
+        Arena::open_caching(&compiled_modules()).await
+    }
+
+    /// The same, with a cache of compiled modules of its own.
+    pub async fn open_caching(cache: &Path) -> Arena {
         let (database, modules) = (TestDatabase::new().await, Modules::with(&["records"]));
-        let host = HostProcess::start(database.url(), modules.path());
+        let host = HostProcess::start_caching(database.url(), modules.path(), cache, |host| host);
         database.append_ticks(1).await;
         database.until_seen(VICTIM, 1).await;
         let mut arena = Arena {
@@ -143,7 +150,7 @@ impl Arena {
         self.database.error(id).await.map(Caught::Failed)
     }
 
-    /// What must hold after every sin; writes the line of the report.
+    /// What must hold after every sin; writes the line of the report. Another sin may follow.
     pub async fn unharmed(&mut self, sin: &str, caught_by: &str) {
         self.paced.sort();
         let median = self.paced[self.paced.len() / 2];
@@ -168,15 +175,19 @@ impl Arena {
         })
         .await;
         report(sin, caught_by, self.took, median, slowest);
+        self.paced.clear();
     }
 
-    /// What no sinner may change: the row of the victim, its errors and skipped events, who owns the engine's tables, and
-    /// which schemas there are besides those of guests.
+    /// What no sinner may change: the row of the victim, its roles, errors and skipped events, who owns the engine's tables, and
+    /// which schemas and large objects there are besides those of guests.
     async fn ledger(&self) -> Vec<String> {
         column(
             self.database.pool(),
             "SELECT s.id || ' ' || s.status || ' ' || s.generation || ' ' || encode(s.module, 'hex') || ' ' || s.settings::text FROM projectionist.subscriptions s WHERE s.id = 'records_1'
              UNION ALL SELECT 'errors ' || count(*) FROM projectionist.lane_errors e WHERE e.subscription = 'records_1'
+             UNION ALL (SELECT 'role ' || r.name || ' ' || md5(r.password || r.secret::text) || ' ' || p.rolcanlogin FROM projectionist.roles r JOIN pg_roles p ON p.rolname = r.name WHERE r.subscription = 'records_1' ORDER BY r.name)
+             UNION ALL (SELECT 'schema ' || n.nspname || ' of ' || n.nspowner::regrole FROM pg_namespace n WHERE n.nspname !~ '^pg_(temp|toast)' AND NOT EXISTS (SELECT FROM projectionist.subscriptions s WHERE s.id <> 'records_1' AND n.nspname IN (s.id, s.line)) ORDER BY n.nspname)
+             UNION ALL SELECT 'large objects ' || count(*) FROM pg_largeobject_metadata
              UNION ALL SELECT 'skipped ' || count(*) FROM projectionist.skipped_events k WHERE k.subscription = 'records_1'
              UNION ALL (SELECT c.relname || ' of ' || c.relowner::regrole || ' ' || coalesce(c.relacl::text, '') FROM pg_class c WHERE c.relnamespace = 'projectionist'::regnamespace ORDER BY c.relname)
              UNION ALL (SELECT 'function ' || p.oid::regprocedure || ' ' || coalesce(p.proacl::text, '') FROM pg_proc p WHERE p.pronamespace IN ('projectionist'::regnamespace, 'public'::regnamespace) ORDER BY 1)",

@@ -1,10 +1,12 @@
 //! Sins that are met when a file is taken up: before anything of it has handled an event.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use projectionist::guest::{CompileError, CompileLimits, Module, Refusal, Runtime};
+use projectionist::guest::{CompileError, CompileLimits, Compiler, Module, Refusal, Runtime};
 
-use super::arena::is_refused;
+use super::arena::{Arena, is_refused};
 use super::raw::{replaced, with_core_module, with_import};
 use crate::support::modules::{bytes_of, compiler};
 use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually};
@@ -73,6 +75,16 @@ async fn two_memories_count_together() {
 }
 
 #[tokio::test]
+async fn crowds_of_memories_and_tables_are_refused() {
+    let memories = format!("(module {})", "(memory 0)".repeat(17));
+    let words = ["memories", "16 memories"];
+    is_refused("crowd of memories", &with_core_module(&memories, 1), &words).await;
+    let tables = format!("(module {})", "(table 0 funcref)".repeat(65));
+    let words = ["tables", "64 tables"];
+    is_refused("crowd of tables", &with_core_module(&tables, 1), &words).await;
+}
+
+#[tokio::test]
 async fn a_crowd_of_instances_is_refused() {
     let words = ["core-instances", "64 instances"];
     is_refused(
@@ -132,8 +144,13 @@ async fn hostile_ids_are_refused_and_make_nothing() {
 
 /// Machine code for a module of this kind takes many seconds and hundreds of megabytes.
 fn explosive() -> Vec<u8> {
+    slow_to_compile(200)
+}
+
+/// Machine code for each of its functions takes a good part of a second.
+fn slow_to_compile(functions: usize) -> Vec<u8> {
     let body = "(local.set 0 (i64.add (i64.mul (local.get 0) (local.get 1)) (i64.load (i32.wrap_i64 (local.get 0)))))".repeat(3_000);
-    let functions = format!("(func (param i64 i64) {body})").repeat(200);
+    let functions = format!("(func (param i64 i64) {body})").repeat(functions);
     with_core_module(&format!("(module (memory 1) {functions})"), 1)
 }
 
@@ -189,4 +206,85 @@ async fn a_compilation_that_takes_too_much_memory_is_ended_and_told() {
         refusal.to_string().contains("compile-memory-mib"),
         "{refusal}"
     );
+}
+
+#[tokio::test]
+async fn native_code_that_is_too_large_is_not_taken_over() {
+    let cache = tempfile::tempdir().expect("a directory");
+    let program = env!("CARGO_BIN_EXE_projectionist").into();
+    let compiler = Compiler::new(program, cache.path().to_owned()).limited(CompileLimits {
+        native_bytes: 10_000,
+        ..CompileLimits::default()
+    });
+    let runtime = Runtime::new().expect("a runtime");
+
+    let refused = Module::load(&runtime, &compiler, &bytes_of("records")).await;
+
+    let Some(CompileError::Refused(refusal)) = refused.err() else {
+        panic!("it was taken over, or the machine failed")
+    };
+    assert!(
+        matches!(refusal, Refusal::NativeTooLarge { limit: 10_000 }),
+        "{refusal}"
+    );
+    assert!(refusal.to_string().contains("native-bytes"), "{refusal}");
+    let kept = fs::read_dir(cache.path()).expect("the cache").count();
+    assert_eq!(kept, 0, "nothing of it is kept");
+}
+
+/// Five modules for one host, which compiles one after the other.
+#[tokio::test]
+async fn modules_that_are_slow_to_compile_delay_nobody() {
+    const FILES: usize = 5;
+    let cache = tempfile::tempdir().expect("a directory");
+    let mut arena = Arena::open_caching(cache.path()).await;
+    for number in 1..=FILES {
+        let file = format!("sinner{number}.wasm");
+        arena.modules.put_bytes(&file, &slow_to_compile(number));
+    }
+    arena
+        .until_caught(async |arena| {
+            // Each is a copy of a file that is there, and is told so when it is compiled.
+            let files = arena.database.store().host_files().await.expect("files");
+            let refused = files.iter().filter(|(_, file)| file.refusal.is_some());
+            (refused.count() == FILES).then_some(())
+        })
+        .await;
+    arena.unharmed("slow to compile", "compilers").await;
+}
+
+/// `compilers`: who asks for many modules at once does not get all of the machine.
+#[tokio::test]
+async fn no_more_modules_are_compiled_at_a_time_than_may_be() {
+    const MODULES: usize = 5;
+    let place = tempfile::tempdir().expect("a directory");
+    let running = place.path().join("running");
+    fs::create_dir(&running).expect("a directory");
+    // Each compiler notes how many there are with it.
+    let script = format!(
+        "#!/bin/sh\ncd {}\n: > $$; ls | /usr/bin/wc -l >> ../counts\n{} \"$@\"\nstatus=$?; rm $$; exit $status\n",
+        running.display(),
+        env!("CARGO_BIN_EXE_projectionist")
+    );
+    let program = place.path().join("compiler");
+    fs::write(&program, script).expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("made executable");
+    let compiler = Compiler::new(program, place.path().join("cache"));
+    let runtime = Runtime::new().expect("a runtime");
+
+    let modules: Vec<Vec<u8>> = (1..=MODULES).map(slow_to_compile).collect();
+    let loads = modules
+        .iter()
+        .map(|bytes| Module::load(&runtime, &compiler, bytes));
+    for loaded in futures_util::future::join_all(loads).await {
+        loaded.expect("a guest");
+    }
+
+    let counts = fs::read_to_string(place.path().join("counts")).expect("counts");
+    let counts: Vec<usize> = counts
+        .lines()
+        .filter_map(|line| line.trim().parse().ok())
+        .collect();
+    assert_eq!(counts.len(), MODULES);
+    assert_eq!(counts.iter().max(), Some(&2), "{counts:?}");
 }

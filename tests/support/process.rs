@@ -36,6 +36,16 @@ impl HostProcess {
         modules: &Path,
         change: impl FnOnce(&mut Command) -> &mut Command,
     ) -> HostProcess {
+        HostProcess::start_caching(url, modules, &compiled_modules(), change)
+    }
+
+    /// The same with a cache of compiled modules of its own.
+    pub fn start_caching(
+        url: &str,
+        modules: &Path,
+        cache: &Path,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> HostProcess {
         let output = NamedTempFile::new().expect("a file for the output");
         let file = output.reopen().expect("the file again");
         let mut command = Command::new(env!("CARGO_BIN_EXE_projectionist"));
@@ -43,7 +53,7 @@ impl HostProcess {
             .args(["run", "--modules"])
             .arg(modules)
             .args(["--database-url", url, "--cache-dir"])
-            .arg(compiled_modules())
+            .arg(cache)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the file again"))
             .stderr(file)

@@ -136,7 +136,7 @@ fn read_settings(path: &Path) -> Result<(Option<String>, Settings), Judged> {
     if size > MAX_SETTINGS_BYTES {
         return Err(Judged::Refused(Refusal::BadSettings {
             reason: format!(
-                "{file} beside the module has {size} bytes, more than the limit of {MAX_SETTINGS_BYTES} bytes; keep large data in the module or in a table"
+                "{file} beside the module has {size} bytes, more than the limit of {MAX_SETTINGS_BYTES} bytes (settings-bytes, which is fixed); keep large data in the module or in a table"
             ),
         }));
     }

@@ -107,6 +107,7 @@ impl<T: Clone> Ready<T> {
 mod tests {
     use super::Ready;
 
+    /// `ready-modules`.
     #[test]
     fn what_was_not_used_for_longest_goes() {
         let mut ready = Ready::new(2);

@@ -87,6 +87,7 @@ mod tests {
 
     use super::*;
 
+    /// `compile-cache-mib`.
     #[test]
     fn what_was_not_used_for_longest_goes() {
         let root = tempfile::tempdir().expect("a directory");

@@ -61,6 +61,10 @@ pub enum Refusal {
     )]
     CompilerDied { reason: String, memory_mib: u64 },
     #[error(
+        "its native code has more than {limit} bytes, the limit for one module (native-bytes, which is fixed); split the module or make it smaller"
+    )]
+    NativeTooLarge { limit: u64 },
+    #[error(
         "not a guest of Projectionist: it exports {found}, and lacks {lacking}; build it against the worlds in `wit/` (or with projectionist-sdk)"
     )]
     WrongWorld { found: String, lacking: String },
@@ -96,6 +100,7 @@ impl Refusal {
             Refusal::Broken { .. } => "broken",
             Refusal::CompileTimeout { .. } => "compile-timeout",
             Refusal::CompilerDied { .. } => "compiler-died",
+            Refusal::NativeTooLarge { .. } => "native-too-large",
             Refusal::WrongWorld { .. } => "wrong-world",
             Refusal::OtherVersion { .. } => "other-version",
             Refusal::Forbidden { .. } => "forbidden",

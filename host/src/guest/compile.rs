@@ -54,20 +54,20 @@ enum Place {
 pub struct CompileLimits {
     pub seconds: u64,
     pub memory_mib: u64,
+    /// What may come of it.
+    pub native_bytes: u64,
 }
 
 impl CompileLimits {
-    /// As [`Compiler`] hands them to its child; what cannot be read has its default.
+    /// As [`Compiler`] hands them to its child, which is bound by the first two; what cannot be read has its default.
     pub fn from_words(words: impl Iterator<Item = String>) -> CompileLimits {
-        let CompileLimits {
-            seconds,
-            memory_mib,
-        } = CompileLimits::default();
+        let defaults = CompileLimits::default();
         let mut numbers = words.map(|word| word.parse().ok());
         let mut next = || numbers.next().flatten();
         CompileLimits {
-            seconds: next().unwrap_or(seconds),
-            memory_mib: next().unwrap_or(memory_mib),
+            seconds: next().unwrap_or(defaults.seconds),
+            memory_mib: next().unwrap_or(defaults.memory_mib),
+            ..defaults
         }
     }
 }
@@ -77,6 +77,7 @@ impl Default for CompileLimits {
         CompileLimits {
             seconds: COMPILE_SECONDS,
             memory_mib: COMPILE_MEMORY_MIB,
+            native_bytes: MAX_NATIVE_BYTES,
         }
     }
 }
@@ -148,7 +149,12 @@ impl Compiler {
                 source,
             })?;
         let limit = Duration::from_secs(self.limits.seconds);
-        let ended = match tokio::time::timeout(limit, converse(&mut child, bytes)).await {
+        let ended = match tokio::time::timeout(
+            limit,
+            converse(&mut child, bytes, self.limits.native_bytes),
+        )
+        .await
+        {
             Ok(ended) => ended?,
             // Dropping the child kills it.
             Err(_) => {
@@ -162,10 +168,10 @@ impl Compiler {
             native_code,
             said,
         } = ended;
-        if native_code.len() as u64 > MAX_NATIVE_BYTES {
-            return Err(self.died(format!(
-                "its native code has more than {MAX_NATIVE_BYTES} bytes (native-bytes, which is fixed)"
-            )));
+        if native_code.len() as u64 > self.limits.native_bytes {
+            return Err(Error::Refused(Refusal::NativeTooLarge {
+                limit: self.limits.native_bytes,
+            }));
         }
         match status.code() {
             Some(0) => Ok(native_code),
@@ -203,7 +209,7 @@ struct Ended {
 
 /// Writes the module, and reads what comes, at the same time. No more is read than may come: a child that has more to say
 /// is ended.
-async fn converse(child: &mut Child, bytes: &[u8]) -> io::Result<Ended> {
+async fn converse(child: &mut Child, bytes: &[u8], native_bytes_max: u64) -> io::Result<Ended> {
     let mut stdin = child.stdin.take().expect("the child's input is piped");
     let stdout = child.stdout.take().expect("the child's output is piped");
     let stderr = child.stderr.take().expect("the child's errors are piped");
@@ -214,7 +220,7 @@ async fn converse(child: &mut Child, bytes: &[u8]) -> io::Result<Ended> {
         Ok(())
     };
     let (native_code, said, ()) = tokio::try_join!(
-        read_up_to(stdout, MAX_NATIVE_BYTES + 1),
+        read_up_to(stdout, native_bytes_max.saturating_add(1)),
         read_up_to(stderr, MAX_MESSAGE_BYTES as u64),
         write
     )?;

@@ -4,8 +4,8 @@ use subscription::{ErrorClass, Verdict};
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::limits::{
-    Exceeded, HOST_CALL_MIB, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK_BYTES, MAX_TABLES,
-    limit_named,
+    Exceeded, HOST_CALL_MIB, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_RESOURCES, MAX_STACK_BYTES,
+    MAX_TABLES, limit_named,
 };
 use super::state::State;
 use super::text;
@@ -13,6 +13,12 @@ use crate::store::GuestError;
 
 /// What wasmtime says when a call passes too much; its error has no type that could be asked for.
 const HOST_CALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// What it says when a guest holds too much, for the same reason.
+const FULL_TABLES: [&str; 2] = [
+    "store handle limit exceeded",
+    "resource table has no free keys",
+];
 
 /// Longest name of a function in a backtrace, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -118,7 +124,7 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
         let exceeded = Exceeded::new("host-call-mib", HOST_CALL_MIB, did);
         return (exceeded.class(), exceeded.to_string());
     }
-    if let Some(exceeded) = counted(&root) {
+    if let Some(exceeded) = counted(&root).or_else(|| held(&root)) {
         return (exceeded.class(), exceeded.to_string());
     }
     match error.downcast_ref::<Trap>() {
@@ -154,6 +160,13 @@ fn counted(root: &str) -> Option<Exceeded> {
         .find(|(words, ..)| told.starts_with(words))?;
     let did = format!("the component asks for more {name}");
     Some(Exceeded::new(name, max as u64, did))
+}
+
+/// A guest that holds too many things of WASI: either wasmtime's table of its handles is full, or that of what they stand for.
+fn held(root: &str) -> Option<Exceeded> {
+    let is_full = FULL_TABLES.iter().any(|words| root.contains(words));
+    let did = "the guest holds more streams and timers at a time";
+    is_full.then(|| Exceeded::new("resources", MAX_RESOURCES as u64, did))
 }
 
 /// What a panic says, on one line: where it happened is on the first line of its text, why on the next. Whatever the

@@ -102,7 +102,7 @@ fn check_text(statement: &str) -> Result<(), GuestError> {
         return Err(GuestError::new(
             "too-large",
             format!(
-                "the statement has {} bytes, more than the {MAX_STATEMENT_BYTES} a statement may have; send data as parameters",
+                "the statement has {} bytes, more than the {MAX_STATEMENT_BYTES} that a statement may have (statement-bytes, which is fixed); send data as parameters",
                 statement.len()
             ),
         ));

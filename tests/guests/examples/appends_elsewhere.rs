@@ -1,5 +1,5 @@
-//! Sin: appends to streams of the host, to no stream at all, for a cause that it never saw, and with a causation of its own
-//! making. What the host answers goes into a stream that it may write to.
+//! Sin: appends to streams of the host, for a cause that it never saw, and with a causation, a correlation, an id and a time of
+//! its own making. What the host answers goes into a stream that it may write to.
 
 use projectionist_sdk::Payload;
 use projectionist_sdk::bindings::projectionist::append::writer::{
@@ -8,8 +8,7 @@ use projectionist_sdk::bindings::projectionist::append::writer::{
 use projectionist_sdk::prelude::*;
 use serde::Serialize;
 
-const FORGED: &str =
-    r#"{"causation_id": "00000000-0000-4000-8000-000000000001", "$causationId": "x"}"#;
+const FORGED: &str = r#"{"causation_id": "00000000-0000-4000-8000-000000000001", "correlation_id": "00000000-0000-4000-8000-000000000002", "id": "00000000-0000-4000-8000-000000000003", "recorded_at": "1999-12-31T23:59:59Z", "$causationId": "x"}"#;
 
 #[derive(Serialize)]
 struct Answers {
@@ -24,6 +23,7 @@ fn sin(message: Message, answers: Append) -> Result {
     let cause = message.position();
     let tries = [
         (cause, "projectionist-control"),
+        (cause, "projectionist"),
         (cause + 1, "elsewhere"),
         (0, "elsewhere"),
         (u64::MAX, "elsewhere"),
