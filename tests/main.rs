@@ -10,6 +10,7 @@ mod embedded;
 mod endings;
 mod failures;
 mod filters;
+mod frozen;
 mod gaps;
 mod horizon;
 mod hostile;
@@ -37,6 +38,7 @@ mod retrying;
 mod rewinding;
 mod roles;
 mod round_trips;
+
 mod skipping;
 mod sql_sessions;
 mod sql_walls;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::support::modules::compiler;
 use crate::support::rows::{projector, register};
-use crate::support::{Modules, PATIENCE, TestDatabase, eventually, stepped};
+use crate::support::{Modules, TestDatabase, stepped};
 
 /// Names and attributes of the roles that a database says it has.
 async fn roles(database: &TestDatabase, id: &str) -> Vec<String> {
@@ -459,37 +459,4 @@ async fn a_user_who_may_make_roles_need_not_be_a_superuser() {
     store.close().await;
     drop(host);
     plain.drop().await;
-}
-
-#[tokio::test]
-async fn a_session_that_a_frozen_host_left_open_is_ended_by_others() {
-    let database = TestDatabase::new().await;
-    let store = database.store();
-    register(&store, projector("accounts_1"), Status::Active).await;
-    let key = LaneKey {
-        subscription: "accounts_1".to_owned(),
-        lane: 0,
-    };
-    let Opening::Opened(mut batch) =
-        Batch::open(&store, &key, Grant::Handle, Durability::Replayable)
-            .await
-            .expect("a batch")
-    else {
-        panic!("the lane is free")
-    };
-    // It is not the server's time-out that ends it: a guest may have switched that off.
-    batch.query("SELECT 1", &[]).await.expect("an answer");
-    store.end_stuck_sessions(2.0).await.expect("looked");
-    assert!(database.in_a_batch("accounts_1").await);
-
-    store.end_stuck_sessions(0.0).await.expect("ended");
-
-    eventually(PATIENCE, async || {
-        match touch(&store, "accounts_1", Grant::Handle).await {
-            Ok(true) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
-    drop(batch);
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::catalog::Catalog;
 use super::follower::Follower;
+use super::frozen::Frozen;
 use super::intake::{Intake, Settled};
 use super::notice::{Notice, Thrown};
 use super::shared::Shared;
@@ -31,12 +32,6 @@ const STABLE_AFTER: Duration = Duration::from_millis(30);
 
 /// How often a host says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-
-/// Heartbeats between two looks for sessions that a frozen host left open.
-const BEATS_BETWEEN_STUCK: u32 = 15;
-
-/// A session is stuck when it is idle in a transaction for so many times as long as the server should let it.
-const STUCK_TIMES: f64 = 2.0;
 
 /// How long a stopping host waits for open batches before it gives them up.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
@@ -327,17 +322,13 @@ impl Workers {
 }
 
 async fn heartbeat(shared: Arc<Shared>, options: Options, stop: CancellationToken) {
-    let mut beats = 0_u32;
+    let (frozen, mut beats) = (Frozen::new(), 0_u32);
     while !stop.is_cancelled() {
         if let Err(error) = keep_alive(&shared, &options).await {
             tracing::debug!("the host could not say that it is alive: {error}");
         }
         beats = beats.wrapping_add(1);
-        if beats.is_multiple_of(BEATS_BETWEEN_STUCK)
-            && let Err(error) = shared.store.end_stuck_sessions(STUCK_TIMES).await
-        {
-            tracing::debug!("sessions of frozen hosts could not be ended: {error}");
-        }
+        frozen.look(&shared, beats).await;
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}
             () = stop.cancelled() => {}

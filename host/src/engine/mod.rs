@@ -10,6 +10,7 @@ mod carried;
 mod catalog;
 mod directory;
 mod follower;
+mod frozen;
 pub mod horizon_task;
 mod host;
 mod intake;
@@ -31,6 +32,7 @@ mod worker;
 
 pub use crate::guest::limits::MAX_MODULES;
 pub use directory::MARKER;
+pub use frozen::STUCK_TIMES_VARIABLE;
 pub use host::{Error, Host, OnFailure, Options, Watch};
 pub use notice::{Notice, Thrown};
 pub use stepped::{CaughtUp, Manner, Outcome, StartAt, Stepped};
