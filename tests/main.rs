@@ -38,7 +38,7 @@ mod retrying;
 mod rewinding;
 mod roles;
 mod round_trips;
-
+mod shadows;
 mod skipping;
 mod sql_sessions;
 mod sql_walls;

@@ -1,4 +1,6 @@
 //! One table of a guest: how its rows are read by key and written in bulk, every column as `text[]` with a cast.
+//!
+//! It all runs in the session of a guest, where a plain operator is one of the guest's schema if that fits better.
 
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -273,7 +275,10 @@ impl Table {
         let same = |(index, place): (usize, &usize)| {
             let column = &self.columns[*place];
             let name = quote(&column.name);
-            format!("t.{name} = u.c{index}::{}", column.type_name)
+            format!(
+                "t.{name} OPERATOR(pg_catalog.=) u.c{index}::{}",
+                column.type_name
+            )
         };
         let all: Vec<String> = self.key.iter().enumerate().map(same).collect();
         all.join(" AND ")

@@ -88,9 +88,13 @@ fn quoted(text: &str) -> String {
 pub fn select_as_text(column: &str, type_name: &str) -> String {
     match type_name {
         "timestamp with time zone" | "timestamp without time zone" => {
-            format!("(EXTRACT(epoch FROM {column}) * 1000000)::pg_catalog.int8::pg_catalog.text")
+            format!(
+                "(EXTRACT(epoch FROM {column}) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8::pg_catalog.text"
+            )
         }
-        "date" => format!("({column} - pg_catalog.date('1970-01-01'))::pg_catalog.text"),
+        "date" => format!(
+            "({column} OPERATOR(pg_catalog.-) pg_catalog.date('1970-01-01'))::pg_catalog.text"
+        ),
         "bytea" => format!("pg_catalog.encode({column}, 'hex')"),
         _ if type_name.ends_with("[]") => {
             format!("pg_catalog.array_to_json({column})::pg_catalog.text")
