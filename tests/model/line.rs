@@ -38,6 +38,11 @@ impl Line {
         self.live == Some(who) && others.any(|other| known.contains_key(&other))
     }
 
+    /// Whether it takes an operator, or a later version, to show readers another one.
+    pub fn is_settled(&self) -> bool {
+        self.live.is_some() && self.wanted.is_none()
+    }
+
     pub fn forget(&mut self, who: Who) {
         self.live = self.live.filter(|live| *live != who);
         self.wanted = self.wanted.filter(|wanted| *wanted != who);

@@ -94,8 +94,9 @@ struct Parting {
 async fn play(history: &[Operation], met: &mut BTreeSet<String>) -> Result<(), Parting> {
     let (mut world, mut real) = (World::default(), Real::new().await);
     for (operation, at) in history.iter().zip(1..) {
-        let expected = world.apply(operation);
+        let operation = &world.possible(operation);
         let answer = real.apply(operation).await;
+        let expected = world.apply(operation, real.once_until().await);
         let parting = |what: String| Parting {
             steps: at,
             what: format!("step {at}, {operation:?}: {what}"),

@@ -1,8 +1,10 @@
 //! What can happen to a host, its directory, its subscriptions and its log: the alphabet of the sequences.
 
+use projectionist::store::{BATCH_FAILPOINTS, FAILPOINTS};
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::state::Known;
 use crate::support::obeys::{Manners, Script};
 
 /// The guests, each with an identity of its own; in the order of their ids, which is the order of the engine's lanes.
@@ -84,6 +86,8 @@ pub enum Operation {
     CatchUp {
         limit: Option<u32>,
     },
+    /// The same, but not by one host in peace.
+    Disturbed(Disturbance),
     SetUp {
         who: Who,
         skip_boot: bool,
@@ -96,6 +100,10 @@ pub enum Operation {
     Reactivate(Who),
     Retry(Who),
     Skip(Who),
+    /// Hands it what it skipped, after all.
+    Replay(Who),
+    /// Takes over what its guest says of itself now.
+    Refresh(Who),
     /// Behind so many percent of the log.
     Rewind {
         who: Who,
@@ -113,6 +121,17 @@ pub enum Operation {
         hours: u32,
     },
     Restart,
+}
+
+/// What happens to hosts that catch up. In the end one of them does it whole.
+#[derive(Clone, Debug)]
+pub enum Disturbance {
+    /// The host is dropped after so many times that it went on, and another one takes its place.
+    Dropped { after: usize },
+    /// A second host on the same database, as a process, kills itself at this point, if it comes to it.
+    Killed { failpoint: &'static str },
+    /// Two others are at it together, and each may be dropped.
+    Company { after: [Option<usize>; 2] },
 }
 
 impl Who {
@@ -168,6 +187,16 @@ impl Guest {
     /// Whether it wants the types `Tick` and `Poison` alone.
     pub fn wants_ticks_alone(self) -> bool {
         (self.who == Who::Now) != self.other_filter
+    }
+
+    /// Whether it has a handler for such an event.
+    pub fn handles(self, event: &Known) -> bool {
+        match (self.wants_ticks_alone(), event) {
+            (true, Known::Appended(New::Tick | New::Poison(_))) => true,
+            (true, _) => false,
+            (false, Known::Appended(New::Command | New::Poison(_))) => true,
+            (false, _) => self.who != Who::Answering,
+        }
     }
 }
 
@@ -232,12 +261,15 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         1 => file().prop_map(Operation::Break),
         2 => file().prop_map(Operation::Take),
         12 => limit().prop_map(|limit| Operation::CatchUp { limit }),
+        4 => disturbance().prop_map(Operation::Disturbed),
         1 => (who(), any::<bool>()).prop_map(|(who, skip_boot)| Operation::SetUp { who, skip_boot }),
         1 => (who(), limit()).prop_map(|(who, limit)| Operation::Boot { who, limit }),
         2 => who().prop_map(Operation::Pause),
         4 => who().prop_map(Operation::Reactivate),
         2 => who().prop_map(Operation::Retry),
-        2 => who().prop_map(Operation::Skip),
+        3 => who().prop_map(Operation::Skip),
+        2 => who().prop_map(Operation::Replay),
+        2 => who().prop_map(Operation::Refresh),
         2 => (who(), 0_usize..=100, any::<bool>())
             .prop_map(|(who, percent, keep_rows)| Operation::Rewind { who, percent, keep_rows }),
         1 => (who(), any::<bool>()).prop_map(|(who, force)| Operation::Teardown { who, force }),
@@ -245,6 +277,17 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         2 => prop::sample::select(Who::VERSIONS.as_slice()).prop_map(Operation::Activate),
         4 => (1_u32..5).prop_map(|hours| Operation::Wait { hours }),
         1 => Just(Operation::Restart),
+    ]
+}
+
+fn disturbance() -> impl Strategy<Value = Disturbance> {
+    let failpoint = || prop::sample::select([&BATCH_FAILPOINTS[..], &FAILPOINTS[3..13]].concat());
+    let after = || 1_usize..300;
+    prop_oneof![
+        6 => after().prop_map(|after| Disturbance::Dropped { after }),
+        2 => failpoint().prop_map(|failpoint| Disturbance::Killed { failpoint }),
+        6 => [prop::option::of(after()), prop::option::of(after())]
+            .prop_map(|after| Disturbance::Company { after }),
     ]
 }
 

@@ -71,10 +71,18 @@ pub struct Standing {
     pub generation: i32,
     pub module: String,
     pub failing: Option<Failing>,
-    /// Generation, event, and by whom.
-    pub skipped: Vec<(i32, usize, String)>,
+    /// Generation, event, and what became of it.
+    pub skipped: Vec<(i32, usize, LeftOut)>,
     /// `None`: there are no tables.
     pub rows: Option<Vec<Row>>,
+}
+
+/// An event that was skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// `guest` or `operator`.
+    pub by: &'static str,
+    pub replayed: bool,
 }
 
 /// What holds a subscription up.

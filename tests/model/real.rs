@@ -1,24 +1,29 @@
 //! The same operations on a real engine, taken step by step, with real guests and PostgreSQL; and what can be seen then.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::OnceLock;
+use std::task::Poll;
 use std::time::Duration;
 
-use projectionist::admin::{self, Change, Done, Effects, OnFailure, Removal, Rewind, RowsOf};
+use projectionist::admin::{
+    self, Change, Done, Effects, OnFailure, Removal, Replay, Rewind, RowsOf,
+};
 use projectionist::engine::{Host, Manner, Options, Outcome, StartAt};
 use projectionist::guest::Runtime;
-use projectionist::store::{Digest, LaneError, Store, Unseen};
+use projectionist::store::{Digest, FAILPOINT_VARIABLE, LaneError, SkippedEvent, Store, Unseen};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, PgPool};
-use subscription::RetryPolicy;
+use subscription::{RetryPolicy, SwitchWhen};
 use uuid::Uuid;
 
-use super::operation::{Code, File, Guest, New, Operation, Who};
-use super::picture::{Answer, Failing, Picture, Row, Standing};
+use super::operation::{Code, Disturbance, File, Guest, New, Operation, Who};
+use super::picture::{Answer, Failing, LeftOut, Picture, Row, Standing};
 use super::state::{RETRY_ATTEMPTS, RETRY_BASE_H};
 use crate::support::log::{event, only};
 use crate::support::modules::compiler;
-use crate::support::{Modules, TestDatabase};
+use crate::support::{HostProcess, Modules, TestDatabase};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -44,7 +49,7 @@ impl Real {
     pub async fn new() -> Real {
         let (database, modules) = (TestDatabase::new().await, Modules::new());
         Real {
-            host: start(&database, &modules).await,
+            host: start(&database, &modules, SwitchWhen::Ready).await,
             runtime: Runtime::new().expect("a runtime"),
             waited: Duration::ZERO,
             database,
@@ -83,6 +88,9 @@ impl Real {
                 return first(admin::reactivate(&store, &only(who.id())).await);
             }
             Operation::Retry(who) => return first(admin::retry(&store, &only(who.id())).await),
+            Operation::Disturbed(disturbance) => self.disturbed(disturbance).await,
+            Operation::Replay(who) => return self.replay(store, *who).await,
+            Operation::Refresh(who) => return first(admin::refresh(&store, &only(who.id())).await),
             Operation::Skip(who) => {
                 return first(admin::skip(&store, &only(who.id()), None).await);
             }
@@ -113,12 +121,97 @@ impl Real {
                 self.waited += waited;
                 self.host.advance_clock(waited);
             }
-            Operation::Restart => {
-                self.host = start(&self.database, &self.modules).await;
-                self.host.advance_clock(self.waited);
-            }
+            Operation::Restart => self.host = self.another(SwitchWhen::Ready).await,
         }
         Answer::Nothing
+    }
+
+    /// What the host and others do, and then the rest.
+    async fn disturbed(&mut self, disturbance: &Disturbance) {
+        self.host.scan().await.expect("looked");
+        match disturbance {
+            Disturbance::Dropped { after } => {
+                let caught_up = going_on(*after, self.host.catch_up(None, None)).await;
+                caught_up.map(|done| done.expect("caught up"));
+                self.host = self.another(SwitchWhen::Ready).await;
+            }
+            Disturbance::Killed { failpoint } => self.kill_one_at(failpoint).await,
+            Disturbance::Company { after } => {
+                let mut hosts = [
+                    self.another(SwitchWhen::Activated).await,
+                    self.another(SwitchWhen::Activated).await,
+                ];
+                let [one, other] = hosts
+                    .iter_mut()
+                    .zip(after)
+                    .map(|(host, after)| {
+                        going_on(after.unwrap_or(usize::MAX), host.catch_up(None, None))
+                    })
+                    .collect::<Vec<_>>()
+                    .try_into()
+                    .unwrap_or_else(|_| unreachable!("there are two"));
+                let (one, other) = tokio::join!(one, other);
+                for done in [one, other].into_iter().flatten() {
+                    done.expect("caught up");
+                }
+            }
+        }
+        // Nobody waits here until what somebody who died had begun runs out, and until he is known to be dead.
+        let run_out = "UPDATE projectionist.lines SET handover_until = clock_timestamp();
+                       DELETE FROM projectionist.hosts";
+        sqlx::raw_sql(run_out)
+            .execute(self.database.pool())
+            .await
+            .expect("run out");
+        let caught_up = self.host.catch_up(None, None).await;
+        caught_up.expect("caught up");
+    }
+
+    async fn another(&self, switch_when: SwitchWhen) -> Host {
+        let host = start(&self.database, &self.modules, switch_when).await;
+        host.advance_clock(self.waited);
+        host
+    }
+
+    /// A host with a directory of its own, in which there is nothing.
+    async fn kill_one_at(&self, failpoint: &str) {
+        let modules = Modules::new();
+        let retry = format!("base={RETRY_BASE_H}h,factor=2,attempts={RETRY_ATTEMPTS},jitter=0%");
+        let host = HostProcess::start_with(self.database.url(), modules.path(), |command| {
+            command
+                .arg("--once")
+                .env(FAILPOINT_VARIABLE, failpoint)
+                .env("PROJECTIONIST_RETRY", retry)
+        });
+        host.until_ended().await;
+    }
+
+    /// Where the guest that runs once ends, once it has begun.
+    pub async fn once_until(&self) -> Option<usize> {
+        let once = self.database.store().subscription(Who::Once.id()).await;
+        let until = once.expect("an answer")?.boot_until?;
+        Some(Places(positions(self.database.pool()).await).of(until))
+    }
+
+    async fn replay(&self, store: Store, who: Who) -> Answer {
+        let replay = Replay {
+            store,
+            runtime: self.runtime.clone(),
+            compiler: compiler(),
+            lane_patience: LANE_PATIENCE,
+        };
+        let replayed = match replay.replay(&only(who.id()), &[]).await {
+            Ok(replayed) => replayed,
+            Err(admin::Error::UnknownIds { .. }) => return Answer::Unknown,
+            Err(other) => panic!("{other}"),
+        };
+        let is = |result| replayed.iter().any(|one| one.result == result);
+        match (is(Done::Refused), is(Done::Failed), is(Done::Done)) {
+            (true, ..) => Answer::Refused,
+            (_, true, _) => Answer::Failed,
+            (.., true) => Answer::Done,
+            _ => Answer::Nothing,
+        }
     }
 
     async fn append(&self, new: &[New]) {
@@ -218,7 +311,24 @@ impl Real {
     }
 }
 
-async fn start(database: &TestDatabase, modules: &Modules) -> Host {
+/// Lets it go on so many times at most; `None`: that was not enough, and it is dropped in the middle.
+async fn going_on<T>(times: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut left = times;
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => match left.checked_sub(1) {
+            None => Poll::Ready(None),
+            Some(fewer) => {
+                left = fewer;
+                Poll::Pending
+            }
+        },
+    })
+    .await
+}
+
+async fn start(database: &TestDatabase, modules: &Modules, switch_when: SwitchWhen) -> Host {
     let options = Options {
         retry: RetryPolicy {
             base_ms: u64::from(RETRY_BASE_H) * HOUR_MS,
@@ -227,6 +337,7 @@ async fn start(database: &TestDatabase, modules: &Modules) -> Host {
             jitter_percent: 0,
         }
         .into(),
+        switch_when,
         ..Options::new(modules.path(), compiler())
     };
     let host = Host::start(database.store(), options).await;
@@ -319,12 +430,21 @@ async fn log(pool: &PgPool) -> Vec<(String, Option<usize>)> {
         .collect()
 }
 
-async fn skipped(store: &Store, id: &str, places: &Places) -> Vec<(i32, usize, String)> {
+async fn skipped(store: &Store, id: &str, places: &Places) -> Vec<(i32, usize, LeftOut)> {
     let ids = [id.to_owned()];
     let skipped = store.skipped_events(&ids, None, i64::MAX).await;
     let skipped = skipped.expect("skipped events").into_iter();
+    let by = |name: &str| match name {
+        "guest" => "guest",
+        "operator" => "operator",
+        other => panic!("skipped by {other}"),
+    };
+    let out = |row: &SkippedEvent| LeftOut {
+        by: by(&row.skipped_by),
+        replayed: row.replayed_at.is_some(),
+    };
     skipped
-        .map(|row| (row.generation, places.of(row.position), row.skipped_by))
+        .map(|row| (row.generation, places.of(row.position), out(&row)))
         .collect()
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subscription::{Duty, Input, Next, RunMode, Status};
 
 use super::operation::{Guest, Harm, New, Poison, Who};
-use super::picture::Row;
+use super::picture::{Answer, LeftOut, Row};
 
 /// Hours until the first retry, and how many there are; each waits twice as long as the one before.
 pub const RETRY_BASE_H: u32 = 1;
@@ -30,26 +30,33 @@ pub enum Known {
 #[derive(Clone, Debug)]
 pub struct Subscription {
     pub guest: Guest,
-    /// A filter cannot change, so it is the one of the first module.
+    /// The guest whose filter is stored: the first one, or for a processor the one of the last refresh.
+    filter_of: Guest,
     pub status: Status,
     pub checkpoint: usize,
     pub generation: i32,
     pub trouble: Option<Trouble>,
     /// Where run mode once ends.
-    boot_until: Option<usize>,
+    pub boot_until: Option<usize>,
+    /// Where it will end when it begins now, if that is not the end of the log.
+    pub found_until: Option<usize>,
     has_tables: bool,
     /// Where each reading of the log began since the tables were made, and in which generation.
     readings: Vec<Reading>,
-    left_out: BTreeMap<(i32, usize), &'static str>,
+    left_out: BTreeMap<(i32, usize), LeftOut>,
+    /// Handled after all, since the tables were made; each as often as it stands here.
+    replayed: Vec<usize>,
     /// The build that handled each event last.
     codes: BTreeMap<usize, char>,
 }
 
-/// One pass through the log over the same tables.
+/// One pass through a part of the log, over the same tables, by the same guest and filter.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     generation: i32,
     after: usize,
+    /// An event has to be wanted by all of them to be handled.
+    by: [Guest; 2],
     /// `None`: it is the present one, which is as far as the checkpoint.
     up_to: Option<usize>,
 }
@@ -92,14 +99,17 @@ impl Subscription {
         };
         Subscription {
             guest,
+            filter_of: guest,
             status: Status::New,
             checkpoint: start,
             generation: 1,
             trouble: None,
             boot_until: None,
+            found_until: None,
             has_tables: false,
             readings: Vec::new(),
             left_out: BTreeMap::new(),
+            replayed: Vec::new(),
             codes: BTreeMap::new(),
         }
     }
@@ -116,7 +126,40 @@ impl Subscription {
             self.guest = found;
             self.trouble = None;
             self.input(Input::NewCode);
+            self.begin_page();
         }
+    }
+
+    /// Its guest's filter holds from now on, if it may be changed. Whether it was.
+    pub fn refresh(&mut self) -> bool {
+        let differs = self.guest.other_filter != self.filter_of.other_filter;
+        if self.guest.who != Who::Answering || !differs {
+            return false;
+        }
+        self.filter_of = self.guest;
+        self.begin_page();
+        true
+    }
+
+    /// Hands it what it skipped and did not handle since.
+    pub fn replay(&mut self, log: &Log) -> Answer {
+        let waiting = self.left_out.iter().filter(|(_, out)| !out.replayed);
+        let waiting: BTreeSet<usize> = waiting.map(|((_, event), _)| *event).collect();
+        let mut answer = Answer::Nothing;
+        for event in waiting {
+            if self.harm(event, 1, log).is_some() {
+                answer = Answer::Failed;
+                continue;
+            }
+            let same = self.left_out.iter_mut().filter(|((_, at), _)| *at == event);
+            same.for_each(|(_, out)| out.replayed = true);
+            self.replayed.push(event);
+            self.codes.insert(event, self.guest.code.letter());
+            if answer == Answer::Nothing {
+                answer = Answer::Done;
+            }
+        }
+        answer
     }
 
     /// What the rules make of it; they allow it.
@@ -189,15 +232,25 @@ impl Subscription {
         clock_h: u32,
         left: &mut Option<u32>,
     ) -> bool {
-        let target = self.boot_until.unwrap_or(horizon);
-        let is_once = self.mode() == RunMode::Once;
-        let arrives = self.status == Status::Booting || is_once;
-        if *left == Some(0) || (self.checkpoint >= target && !arrives) {
+        if *left == Some(0) {
             return false;
         }
-        let next = (self.checkpoint + 1..=target).find(|at| self.guest.wants(&log.events[at - 1]));
+        let is_once = self.mode() == RunMode::Once;
+        let until = match is_once {
+            true => *self
+                .boot_until
+                .get_or_insert(self.found_until.unwrap_or(horizon)),
+            false => horizon,
+        };
+        let target = until.min(horizon);
+        let arrives = until <= horizon && (self.status == Status::Booting || is_once);
+        if self.checkpoint >= target && !arrives {
+            return false;
+        }
+        let is_wanted = |at: &usize| self.filter_of.handles(&log.events[at - 1]);
+        let next = (self.checkpoint + 1..=target).find(is_wanted);
         if let Some(event) = next
-            && let Some(poison) = self.harm(event, log)
+            && let Some(poison) = self.harm(event, self.failures_at(event) + 1, log)
         {
             self.suffer(event, &poison, clock_h);
             return true;
@@ -205,9 +258,6 @@ impl Subscription {
         if let Some(event) = next {
             self.handle(event, log);
             *left = left.map(|left| left - 1);
-        }
-        if is_once {
-            self.boot_until = Some(target);
         }
         self.pass(next.unwrap_or(target));
         if self.checkpoint >= target && arrives {
@@ -217,6 +267,9 @@ impl Subscription {
     }
 
     fn handle(&mut self, event: usize, log: &mut Log) {
+        if !self.guest.handles(&log.events[event - 1]) {
+            return;
+        }
         self.codes.insert(event, self.guest.code.letter());
         let is_command = log.events[event - 1] == Known::Appended(New::Command);
         if self.guest.who == Who::Answering && is_command {
@@ -225,11 +278,10 @@ impl Subscription {
     }
 
     /// What the event does to this guest now, if it does it any harm.
-    fn harm(&self, event: usize, log: &Log) -> Option<Poison> {
+    fn harm(&self, event: usize, attempt: u32, log: &Log) -> Option<Poison> {
         let Known::Appended(New::Poison(poison)) = &log.events[event - 1] else {
             return None;
         };
-        let attempt = self.failures_at(event) + 1;
         let spares = poison.harms.is_some_and(|harmed| harmed != self.guest.who)
             || poison.well_from.is_some_and(|well| attempt >= well)
             || poison.well_code == Some(self.guest.code);
@@ -279,7 +331,9 @@ impl Subscription {
 
     /// An event is skipped: recorded, and passed.
     pub fn leave_out(&mut self, event: usize, by: &'static str) {
-        self.left_out.insert((self.generation, event), by);
+        let replayed = false;
+        let out = LeftOut { by, replayed };
+        self.left_out.insert((self.generation, event), out);
         self.pass(event);
     }
 
@@ -292,7 +346,10 @@ impl Subscription {
     pub fn begin_generation(&mut self, to: usize, keep_rows: bool) {
         match self.readings.last_mut() {
             Some(present) if keep_rows => present.up_to = Some(self.checkpoint),
-            _ => self.readings.clear(),
+            _ => {
+                self.readings.clear();
+                self.replayed.clear();
+            }
         }
         self.trouble = None;
         self.boot_until = None;
@@ -305,25 +362,41 @@ impl Subscription {
         self.readings.push(Reading {
             generation: self.generation,
             after: self.checkpoint,
+            by: [self.guest, self.filter_of],
             up_to: None,
         });
     }
 
-    pub fn skipped(&self) -> Vec<(i32, usize, String)> {
+    /// What comes now is read by another guest or filter.
+    fn begin_page(&mut self) {
+        if let Some(present) = self.readings.last_mut() {
+            present.up_to = Some(self.checkpoint);
+            self.begin_reading();
+        }
+    }
+
+    pub fn skipped(&self) -> Vec<(i32, usize, LeftOut)> {
         let left_out = self.left_out.iter();
         left_out
-            .map(|((generation, event), by)| (*generation, *event, (*by).to_owned()))
+            .map(|((generation, event), out)| (*generation, *event, out.clone()))
             .collect()
     }
 
-    /// What the read model must hold: every event of the log that each reading has passed, that the guest wants, and that was
-    /// not left out.
+    /// What the read model must hold: every event of the log that each reading has passed, that guest and filter want, and that was
+    /// not left out; and what was handled after all.
     pub fn rows(&self, log: &Log) -> Option<Vec<Row>> {
         let mut times: BTreeMap<usize, i64> = BTreeMap::new();
+        for event in &self.replayed {
+            *times.entry(*event).or_default() += 1;
+        }
         for reading in &self.readings {
             for event in reading.after + 1..=reading.up_to.unwrap_or(self.checkpoint) {
                 let left_out = self.left_out.contains_key(&(reading.generation, event));
-                if self.guest.wants(&log.events[event - 1]) && !left_out {
+                let handled = reading
+                    .by
+                    .iter()
+                    .all(|guest| guest.handles(&log.events[event - 1]));
+                if handled && !left_out {
                     *times.entry(event).or_default() += 1;
                 }
             }

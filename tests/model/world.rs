@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use subscription::{Input, Next, RunMode, Status};
+use subscription::{Input, Next, Resume, RunMode, Status};
 
 use super::directory::Directory;
 use super::line::Line;
-use super::operation::{Guest, New, Operation, Who};
+use super::operation::{Disturbance, Guest, Operation, Who};
 use super::picture::{Answer, Failing, Picture, Standing};
 use super::state::{Known, Log, Subscription};
 
@@ -23,8 +23,22 @@ pub struct World {
 }
 
 impl World {
-    /// Does what the operation means.
-    pub fn apply(&mut self, operation: &Operation) -> Answer {
+    /// What of an operation makes sense now. While no version of the line is live, or an operator wants another one to be, it depends
+    /// on who comes first when hosts disturb one another; then one catches up in peace.
+    pub fn possible(&self, operation: &Operation) -> Operation {
+        let is_disturbing = match operation {
+            Operation::Disturbed(Disturbance::Killed { .. }) if self.clock_h > 0 => true,
+            Operation::Disturbed(_) => !self.line.is_settled(),
+            _ => false,
+        };
+        match is_disturbing {
+            true => Operation::CatchUp { limit: None },
+            false => operation.clone(),
+        }
+    }
+
+    /// Does what the operation means. `once_until`: where a guest that runs once ends, as it was found after hosts were disturbed.
+    pub fn apply(&mut self, operation: &Operation, once_until: Option<usize>) -> Answer {
         match operation {
             Operation::Append(events) => {
                 self.log
@@ -35,12 +49,15 @@ impl World {
             Operation::Break(file) => self.directory.spoil(*file),
             Operation::Take(file) => self.directory.take(*file),
             Operation::CatchUp { limit } => self.catch_up(*limit),
+            Operation::Disturbed(disturbance) => self.disturbed(disturbance, once_until),
             Operation::SetUp { who, skip_boot } => return self.set_up(*who, *skip_boot),
             Operation::Boot { who, limit } => return self.boot(*who, *limit),
             Operation::Pause(who) => return self.intend(*who, Input::Pause),
             Operation::Reactivate(who) => return self.intend(*who, Input::Reactivate),
             Operation::Retry(who) => return self.intend(*who, Input::RetryDue),
             Operation::Skip(who) => return self.skip(*who),
+            Operation::Replay(who) => return self.replay(*who),
+            Operation::Refresh(who) => return self.refresh(*who),
             Operation::Rewind {
                 who,
                 percent,
@@ -135,6 +152,36 @@ impl World {
 
     fn catch_up(&mut self, limit: Option<u32>) {
         self.look();
+        self.do_all(limit);
+    }
+
+    /// However often it is interrupted, and whoever does a part of it, what comes of it is the same; but when a guest that runs once
+    /// begins, the log may have been longer than in peace.
+    fn disturbed(&mut self, disturbance: &Disturbance, once_until: Option<usize>) {
+        self.look();
+        if let Disturbance::Dropped { .. } = disturbance {
+            self.directory.restart();
+        }
+        let (begun, before) = (self.once_until(), self.log.events.len());
+        if let Some(once) = self.subscriptions.get_mut(&Who::Once) {
+            once.found_until = once_until;
+        }
+        self.do_all(None);
+        if let Some(once) = self.subscriptions.get_mut(&Who::Once) {
+            once.found_until = None;
+        }
+        if let (None, Some(until)) = (begun, self.once_until()) {
+            let possible = before..=self.log.events.len();
+            assert!(possible.contains(&until), "{until} is not in {possible:?}");
+        }
+    }
+
+    fn once_until(&self) -> Option<usize> {
+        let once = self.subscriptions.get(&Who::Once)?;
+        once.boot_until
+    }
+
+    fn do_all(&mut self, limit: Option<u32>) {
         let mut left: BTreeMap<Who, Option<u32>> = BTreeMap::new();
         loop {
             let horizon = self.log.events.len();
@@ -220,6 +267,29 @@ impl World {
         Answer::Done
     }
 
+    fn replay(&mut self, who: Who) -> Answer {
+        let Some(known) = self.subscriptions.get_mut(&who) else {
+            return Answer::Unknown;
+        };
+        let is_set_up = known.status != Status::New && known.status.resume() != Some(Resume::New);
+        let may = who == Who::Answering && is_set_up;
+        match known.status {
+            Status::Detached(_) => Answer::Refused,
+            _ if may => known.replay(&self.log),
+            _ => Answer::Refused,
+        }
+    }
+
+    fn refresh(&mut self, who: Who) -> Answer {
+        match self.subscriptions.get_mut(&who) {
+            None => Answer::Unknown,
+            Some(known) => match known.refresh() {
+                true => Answer::Done,
+                false => Answer::Refused,
+            },
+        }
+    }
+
     fn rewind(&mut self, who: Who, to: usize, keep_rows: bool) -> Answer {
         let Some(known) = self.subscriptions.get_mut(&who) else {
             return Answer::Unknown;
@@ -248,7 +318,7 @@ impl World {
         if self.line.is_read_and_not_alone(who, &self.subscriptions) {
             return Answer::Refused;
         }
-        let has_tables = resume != subscription::Resume::New;
+        let has_tables = resume != Resume::New;
         if has_tables && known.guest.is_faulty() && !force {
             return Answer::Failed;
         }
@@ -286,16 +356,6 @@ impl Guest {
             Who::Answering | Who::Now => RunMode::FromNow,
             Who::Beginning | Who::Later => RunMode::FromBeginning,
             Who::Once => RunMode::Once,
-        }
-    }
-
-    /// Whether it is handed such an event.
-    pub fn wants(self, event: &Known) -> bool {
-        match (self.who, event) {
-            (Who::Answering, Known::Appended(New::Command | New::Poison(_))) => true,
-            (Who::Answering, _) => false,
-            (_, Known::Appended(New::Tick | New::Poison(_))) => true,
-            _ => !self.wants_ticks_alone(),
         }
     }
 }

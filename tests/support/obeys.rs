@@ -10,7 +10,7 @@ pub struct Script {
     pub id: String,
     /// `beginning`, `now`, `once` or `after-7`.
     pub mode: &'static str,
-    /// `every`, or `ticks` for the types `Tick` and `Poison` alone.
+    /// `every`, or `ticks` for the types `Tick` and `Poison` alone. A processor's `every` is `Command` and `Poison`.
     pub filter: &'static str,
     pub code: char,
     pub setup: Manners,

@@ -49,11 +49,12 @@ impl HostProcess {
         let output = NamedTempFile::new().expect("a file for the output");
         let file = output.reopen().expect("the file again");
         let mut command = Command::new(env!("CARGO_BIN_EXE_projectionist"));
-        let child = change(&mut command)
+        command
             .args(["run", "--modules"])
             .arg(modules)
             .args(["--database-url", url, "--cache-dir"])
-            .arg(cache)
+            .arg(cache);
+        let child = change(&mut command)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("the file again"))
             .stderr(file)
@@ -85,6 +86,15 @@ impl HostProcess {
         })
         .await;
         assert_eq!(status.code(), None, "killed, not ended: {}", self.output());
+    }
+
+    /// Waits until it has ended, killed or not.
+    pub async fn until_ended(mut self) {
+        eventually(PATIENCE * 2, async || {
+            let ended = self.child.try_wait().expect("a child of ours");
+            ended.ok_or_else(|| format!("it runs on:\n{}", self.output()))
+        })
+        .await;
     }
 
     /// Asks the host to stop and waits for it; its exit code.

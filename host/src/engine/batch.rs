@@ -77,6 +77,7 @@ pub(super) async fn run(
         Opening::Opened(batch) => batch,
         Opening::Taken => return Ok(Done::Taken),
     };
+    failpoint("batch-opened");
     let state = batch.state().clone();
     if !is_current(known, &state) {
         batch.rollback().await?;
@@ -116,6 +117,7 @@ pub(super) async fn run(
             })));
         }
     };
+    failpoint("batch-handled");
     if known.run_mode == RunMode::Once {
         let report = handled.report(began);
         shared.store.keep_report(key, &state, &report).await?;
@@ -384,6 +386,7 @@ async fn commit(
     let rows = batch.keep_rows(up_to);
     match batch.commit(up_to, change, shared.host).await? {
         Outcome::Committed => {
+            failpoint("batch-committed");
             if status != state.status {
                 failpoint("version-caught-up");
             }

@@ -26,9 +26,15 @@ pub const FAILPOINTS: [&str; 15] = [
     "retire-committed",
 ];
 
+/// The steps of any batch.
+pub const BATCH_FAILPOINTS: [&str; 3] = ["batch-opened", "batch-handled", "batch-committed"];
+
 /// Dies here if this is the place.
 pub fn failpoint(name: &'static str) {
-    debug_assert!(FAILPOINTS.contains(&name), "{name} is not listed");
+    debug_assert!(
+        FAILPOINTS.contains(&name) || BATCH_FAILPOINTS.contains(&name),
+        "{name} is not listed"
+    );
     if cfg!(debug_assertions) && wanted() == Some(name) {
         let own = rustix::process::getpid();
         let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);

@@ -66,18 +66,20 @@ pub fn projector(script: &'static str) -> Projector {
     }
 }
 
-/// The processor of a script: it answers a `Command` with `Done`.
+/// The processor of a script: it answers a `Command` with `Done`, or takes ticks instead.
 pub fn processor(script: &'static str) -> Processor {
     let script = Script::new(script);
     let handle =
         move |message: Message, sql: Sql, context: Context| script.handle(&message, &sql, &context);
-    Processor::new(script.field("id"))
+    let processor = Processor::new(script.field("id"))
         .run_mode(script.run_mode())
         .setup(move |sql: Sql| script.set_up(&sql))
         .teardown(move || script.good("teardown"))
-        .on("Command", answer)
-        .on("Command", handle)
-        .on(POISON, handle)
+        .on(POISON, handle);
+    match script.field("filter") {
+        "ticks" => processor.on("Tick", handle),
+        _ => processor.on("Command", answer).on("Command", handle),
+    }
 }
 
 impl Script {
