@@ -9,7 +9,7 @@ use crate::message::Message;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no argument for this handler",
     note = "a handler of events may take Event<T>, Message, StreamId, RecordedAt, Metadata, Position, Context, Table<T>, \
-            Sql, Fold<T>, Reader and Config; in a processor also Append",
+            Sql, Fold<T>, Reader and Config; in a processor also Append and Http",
     note = "setup and teardown may take Sql, Table<T> and Config; after_chunk also Fold<T>; on_failure what needs no batch, and \
             FailedAttempt"
 )]

@@ -35,7 +35,7 @@
 //!
 //! **What a handler may ask for** ([`Extract`]): [`Event<T>`](Event), [`Message`], [`StreamId`], [`RecordedAt`],
 //! [`Metadata`], [`Position`], [`Context`], [`Table<T>`](Table), [`Sql`], [`Fold<T>`](Fold), [`Reader`], [`Config`], and
-//! in processors [`Append`]. At most eight of them.
+//! in processors [`Append`] and [`Http`]. At most eight of them.
 //!
 //! **What a handler may return**: nothing, or a `Result` whose error becomes a [`Failure`]. `?` works on every error: the
 //! event is then tried again by the policy of host and guest. [`Failure::skip`], [`Failure::stop`] and
@@ -56,6 +56,7 @@ mod failure;
 mod filter;
 mod fold;
 mod handler;
+mod http;
 mod in_hand;
 pub mod log;
 mod message;
@@ -79,6 +80,7 @@ pub use failure::{Failure, Outcome, Result};
 pub use filter::Clause;
 pub use fold::Fold;
 pub use handler::Handler;
+pub use http::{Answer, ErrorCode, Http, HttpError, Request};
 pub use message::{DecodeError, Message, Payload};
 pub use projectionist_sdk_derive::Table;
 pub use recovery::{FailedAttempt, Recovery, Verdict};
@@ -92,7 +94,7 @@ pub use value::{Column, FromValue, Numeric, ToValue, Uuid, Value, ValueError};
 /// Everything that a guest usually names.
 pub mod prelude {
     pub use crate::{
-        Append, Clause, Config, Context, Date, Event, FailedAttempt, Failure, Fold, Message,
+        Append, Clause, Config, Context, Date, Event, FailedAttempt, Failure, Fold, Http, Message,
         Metadata, Numeric, Position, Processor, Projector, Reader, RecordedAt, Result, RunMode,
         Sql, StreamId, Table, Timestamp, Uuid, Verdict, export_processor, export_projector, params,
     };
