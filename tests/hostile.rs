@@ -7,6 +7,7 @@ mod data;
 mod directory;
 mod escapes;
 mod fuzz;
+mod http;
 mod limits;
 mod loading;
 mod mutator;

@@ -15,6 +15,7 @@ mod gaps;
 mod horizon;
 mod hostile;
 mod hostile_writers;
+mod http;
 mod import;
 mod lifecycle;
 mod loan_log;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use projectionist::store::LaneError;
@@ -64,8 +65,17 @@ impl Arena {
 
     /// The same, with a cache of compiled modules of its own.
     pub async fn open_caching(cache: &Path) -> Arena {
+        Arena::opened(cache, |host| host).await
+    }
+
+    /// The same with more words or variables for the host.
+    pub async fn open_with(change: impl FnOnce(&mut Command) -> &mut Command) -> Arena {
+        Arena::opened(&compiled_modules(), change).await
+    }
+
+    async fn opened(cache: &Path, change: impl FnOnce(&mut Command) -> &mut Command) -> Arena {
         let (database, modules) = (TestDatabase::new().await, Modules::with(&["records"]));
-        let host = HostProcess::start_caching(database.url(), modules.path(), cache, |host| host);
+        let host = HostProcess::start_caching(database.url(), modules.path(), cache, change);
         database.append_ticks(1).await;
         database.until_seen(VICTIM, 1).await;
         let mut arena = Arena {

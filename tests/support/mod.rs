@@ -12,6 +12,7 @@ pub mod process;
 pub mod round_trips;
 pub mod rows;
 pub mod runs;
+pub mod server;
 pub mod stage;
 pub mod versions;
 pub mod writer;

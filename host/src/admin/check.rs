@@ -49,6 +49,8 @@ pub struct GuestReport {
     pub compile_ms: u64,
     pub imports: Vec<String>,
     pub exports: Vec<String>,
+    /// It asks for a way to send HTTP requests.
+    pub sends_requests: bool,
     /// The file beside the module, when there is one.
     pub settings_file: Option<String>,
     pub settings: Settings,
@@ -105,6 +107,8 @@ async fn judge(
 ) -> Result<GuestReport, Judged> {
     let (settings_file, settings) = read_settings(path)?;
     let module = Module::load(runtime, compiler, bytes).await?;
+    let checked = module.check_settings(&settings);
+    checked.map_err(Judged::Refused)?;
     let descriptor = module.descriptor().clone();
     let unknown = descriptor.options.iter().map(|(key, _)| key);
     let unknown = unknown.filter(|key| !KNOWN_OPTIONS.contains(&key.as_str()));
@@ -116,6 +120,7 @@ async fn judge(
         compile_ms: u64::try_from(module.compile_time().as_millis()).unwrap_or(u64::MAX),
         imports: module.imports(),
         exports: module.exports(),
+        sends_requests: module.outbound_import().is_some(),
         settings_file,
         settings,
         descriptor,

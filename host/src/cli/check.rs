@@ -67,6 +67,7 @@ pub fn render(report: &CheckReport, guest: &GuestReport) -> String {
         ("calls", calls(guest)),
         ("settings", settings(guest)),
         ("options", options(guest)),
+        ("requests", requests(guest)),
         (
             "interfaces",
             format!(
@@ -190,6 +191,27 @@ fn options(guest: &GuestReport) -> String {
         })
         .collect();
     said.join(", ")
+}
+
+/// Where it may send HTTP requests.
+fn requests(guest: &GuestReport) -> String {
+    if !guest.sends_requests {
+        return "sends none".to_owned();
+    }
+    let http = guest.settings.http.clone().unwrap_or_default();
+    let allowed: Vec<String> = http.allow.iter().map(ToString::to_string).collect();
+    if allowed.is_empty() {
+        return "asks to send some, and may reach nothing".to_owned();
+    }
+    let secrets: usize = http.secrets.values().map(|headers| headers.len()).sum();
+    let secrets = match secrets {
+        0 => String::new(),
+        many => format!(
+            ", with {} placed by the host",
+            counted(many, "secret", "secrets")
+        ),
+    };
+    format!("sends some, to {}{secrets}", allowed.join(", "))
 }
 
 fn grouped_u64(number: u64) -> String {

@@ -226,6 +226,7 @@ impl Intake {
             }
             .into());
         }
+        module.check_settings(&settings)?;
         Ok((module, settings))
     }
 

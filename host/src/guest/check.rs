@@ -5,6 +5,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::bindings::{DESCRIPTION, HANDLER, LIFECYCLE, RECOVERY};
+use super::settings::Settings;
 
 /// Interfaces of ours that a guest of either kind may import.
 const OURS: [&str; 10] = [
@@ -30,6 +31,11 @@ const WASI: [&str; 5] = [
     "wasi:filesystem/",
     "wasi:random/",
 ];
+
+/// What a processor may have of wasi:http, at any 0.2 version.
+const HTTP: [&str; 2] = ["wasi:http/types", SENDS_REQUESTS];
+
+const SENDS_REQUESTS: &str = "wasi:http/outgoing-handler";
 
 /// Names that a message lists; a component may have thousands.
 const MAX_LISTED: usize = 10;
@@ -86,6 +92,10 @@ pub enum Refusal {
     DescribeFailed { reason: String },
     #[error("its descriptor is not usable: {reason}")]
     BadDescriptor { reason: String },
+    #[error(
+        "imports {import} to send HTTP requests, and nothing says where they may go: list the origins in the file beside the module ([http] allow = [\"https://mail.example.com\"]), or let it run without any ([http] allow = [])"
+    )]
+    NoOrigins { import: String },
     #[error("{reason}")]
     BadSettings { reason: String },
 }
@@ -107,6 +117,7 @@ impl Refusal {
             Refusal::UnknownImport { .. } => "unknown-import",
             Refusal::DescribeFailed { .. } => "describe-failed",
             Refusal::BadDescriptor { .. } => "bad-descriptor",
+            Refusal::NoOrigins { .. } => "no-origins",
             Refusal::BadSettings { .. } => "bad-settings",
         }
     }
@@ -188,19 +199,21 @@ fn check_import(import: &str, kind: Option<Kind>) -> Result<(), Refusal> {
     if import.starts_with("wasi:sockets/") {
         return forbidden("no guest names an address");
     }
+    let wasi_0_2 = import
+        .split_once('@')
+        .is_none_or(|(_, version)| version.starts_with("0.2."));
     if import.starts_with("wasi:http/") {
+        let is_outbound = wasi_0_2 && HTTP.contains(&package(import));
         return match kind {
             Some(Kind::Projector) => {
                 forbidden("a projector must give the same read model at every rebuild")
             }
-            Some(Kind::Processor) | None => {
-                forbidden("outbound HTTP is not offered by this version of the host")
-            }
+            Some(Kind::Processor) | None if is_outbound => Ok(()),
+            Some(Kind::Processor) | None => forbidden(
+                "of wasi:http, a processor has `types` and `outgoing-handler` in a version 0.2: it sends requests and answers none",
+            ),
         };
     }
-    let wasi_0_2 = import
-        .split_once('@')
-        .is_none_or(|(_, version)| version.starts_with("0.2."));
     if OURS.contains(&import)
         || (wasi_0_2 && WASI.iter().any(|package| import.starts_with(package)))
     {
@@ -215,6 +228,27 @@ fn check_import(import: &str, kind: Option<Kind>) -> Result<(), Refusal> {
     Err(Refusal::UnknownImport {
         import: import.to_owned(),
     })
+}
+
+/// Whether the import is the one by which requests leave.
+pub(super) fn sends_requests(import: &str) -> bool {
+    package(import) == SENDS_REQUESTS
+}
+
+/// A module that sends requests needs settings that say where to, before its first event: at its first request would be too
+/// late, since what the batch did until then is done again. And a projector has no use for them.
+pub(super) fn check_http(
+    kind: Kind,
+    import: Option<String>,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    match (kind, import, &settings.http) {
+        (Kind::Projector, _, Some(_)) => Err(Refusal::BadSettings {
+            reason: "the file beside the module has [http], which is for processors alone: a projector must give the same read model at every rebuild; take it out".to_owned(),
+        }),
+        (Kind::Processor, Some(import), None) => Err(Refusal::NoOrigins { import }),
+        _ => Ok(()),
+    }
 }
 
 fn package(name: &str) -> &str {

@@ -23,7 +23,8 @@ pub(super) async fn describe(
     // missing (`define_unknown_imports_as_traps`) are no way: they hide WASI from a guest built for another 0.2 version.
     let linker = runtime.linker(Kind::Projector).clone();
     let component = component.clone();
-    let mut store = new_store(runtime.engine(), State::new(None, None, &Limits::default()));
+    let state = State::new(None, None, &Limits::default(), runtime.outbound());
+    let mut store = new_store(runtime.engine(), state);
     let guarded = Call::prepare(&mut store, "describe", DESCRIBE_TIMEOUT_MS);
     let timed = guarded.clone();
     let described = guarded.run(async move {

@@ -2,10 +2,11 @@
 
 use subscription::{ErrorClass, Verdict};
 use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi_http::FieldMapError;
 
 use super::limits::{
-    Exceeded, HOST_CALL_MIB, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_RESOURCES, MAX_STACK_BYTES,
-    MAX_TABLES, limit_named,
+    Exceeded, HOST_CALL_MIB, MAX_CORE_INSTANCES, MAX_HTTP_HEADER_BYTES, MAX_MEMORIES,
+    MAX_RESOURCES, MAX_STACK_BYTES, MAX_TABLES, limit_named,
 };
 use super::state::State;
 use super::text;
@@ -104,7 +105,7 @@ pub(super) fn from_trap(error: &wasmtime::Error, state: &State) -> Box<Failure> 
         backtrace: error.downcast_ref::<WasmBacktrace>().map(readable),
         output: state.output_text(),
         retry_context: state.new_retry_context.clone(),
-        ..*Failure::new(class, message)
+        ..*Failure::new(class, state.with_notes(message))
     })
 }
 
@@ -117,6 +118,13 @@ fn classify(error: &wasmtime::Error, state: &State) -> (ErrorClass, String) {
     }
     if let Some(exceeded) = error.downcast_ref::<DeadlineExceeded>() {
         return (ErrorClass::Deadline, exceeded.to_string());
+    }
+    if let Some(FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig) =
+        error.downcast_ref()
+    {
+        let did = "the guest puts more into the headers of one request";
+        let exceeded = Exceeded::new("http-header-bytes", MAX_HTTP_HEADER_BYTES as u64, did);
+        return (exceeded.class(), exceeded.to_string());
     }
     let root = format!("{:#}", error.root_cause());
     if root.contains(HOST_CALL_FUEL) {

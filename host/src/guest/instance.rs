@@ -51,7 +51,7 @@ impl Instance {
         batch: Option<Box<Batch>>,
     ) -> Result<Instance, Box<Failure>> {
         let ready = module.instance().clone();
-        let state = State::new(Some(context), batch, &limits);
+        let state = State::new(Some(context), batch, &limits, module.outbound());
         let mut store = new_store(ready.engine(), state);
         let call = Call::prepare(&mut store, "instantiation", limits.handle_timeout_ms);
         let timed = call.clone();
@@ -104,6 +104,7 @@ impl Instance {
             })
             .collect();
         let events: Vec<_> = events.into_iter().map(event_to_guest).collect();
+        state.http.open(self.limits.handle_timeout_ms);
         let call = Call::prepare(&mut running.store, "handle", self.limits.handle_timeout_ms);
         let timed = call.clone();
         let handled = call.run(async move {
@@ -114,7 +115,8 @@ impl Instance {
             let answer = timed.timed(handler.call_handle(store, &events)).await;
             (running, answer)
         });
-        let (running, answer) = handled.await;
+        let (mut running, answer) = handled.await;
+        running.store.data_mut().http.close();
         self.running = Some(running);
         let judged = match answer {
             Err(error) => Err(self.trapped(&error)),
@@ -169,6 +171,13 @@ impl Instance {
         let flushed = flushed.map_err(|failure| self.with_words(failure));
         self.abandoned_if_failed(flushed).await?;
         let state = self.take().store.into_data();
+        if let (Some(notes), Ok(context)) = (state.http.notes(), state.context()) {
+            let subscription = &context.subscriber_id;
+            tracing::warn!(
+                subscription,
+                "{subscription} went on without an answer: {notes}"
+            );
+        }
         Ok(state
             .batch
             .expect("the batch stays with its instance until here"))
@@ -301,6 +310,7 @@ impl Instance {
     /// A failure with what the guest wrote and what it wants to find again.
     fn with_words(&self, mut failure: Box<Failure>) -> Box<Failure> {
         let state = self.state();
+        failure.message = state.with_notes(failure.message);
         failure.output = state.output_text();
         failure.retry_context.clone_from(&state.new_retry_context);
         failure

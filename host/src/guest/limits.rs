@@ -70,6 +70,13 @@ pub const MAX_TABLES: usize = 64;
 /// Things of the inert WASI (streams, timers) that a guest holds at a time.
 pub const MAX_RESOURCES: usize = 1_000;
 
+/// Headers of one HTTP request or answer, and their bytes together.
+pub const MAX_HTTP_HEADERS: usize = 100;
+pub const MAX_HTTP_HEADER_BYTES: usize = 32 * 1024;
+
+/// HTTP requests of all processors of one host at the same time. Those beyond wait for a place.
+pub const MAX_HTTP_REQUESTS_OF_HOST: usize = 64;
+
 /// Events that one call of the reader returns at most, and their bytes.
 pub const MAX_READ_EVENTS: u32 = 10_000;
 pub const MAX_READ_BYTES: usize = 16 * 1024 * 1024;
@@ -98,6 +105,22 @@ pub struct Limits {
     pub appended_events: u64,
     /// Log lines that are passed on in one batch; what is beyond is dropped, which is said once.
     pub log_lines: u64,
+    /// HTTP requests of a processor in one batch.
+    pub http_requests: u64,
+    /// HTTP requests of a processor at the same time.
+    pub http_concurrent: u64,
+    /// Body of one request, in KiB.
+    pub http_request_kib: u64,
+    /// Body of one answer, in KiB.
+    pub http_response_kib: u64,
+    /// From the beginning of a request to a connection: the name, TCP and TLS, in milliseconds.
+    pub http_connect_timeout_ms: u64,
+    /// From the connection to the end of the answer's headers, in milliseconds.
+    pub http_first_byte_timeout_ms: u64,
+    /// Between two pieces of an answer, in milliseconds.
+    pub http_between_bytes_timeout_ms: u64,
+    /// One request with its answer, in milliseconds. No request outlives the call of `handle` that sent it.
+    pub http_request_timeout_ms: u64,
 }
 
 impl Limits {
@@ -113,6 +136,14 @@ impl Limits {
         received_mib: 256,
         appended_events: 10_000,
         log_lines: 1_000,
+        http_requests: 100,
+        http_concurrent: 4,
+        http_request_kib: 1_024,
+        http_response_kib: 4_096,
+        http_connect_timeout_ms: 3_000,
+        http_first_byte_timeout_ms: 5_000,
+        http_between_bytes_timeout_ms: 3_000,
+        http_request_timeout_ms: 8_000,
     };
 }
 

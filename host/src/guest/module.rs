@@ -7,11 +7,15 @@ use sha2::{Digest as _, Sha256};
 use subscription::Descriptor;
 use wasmtime::component::{Component, InstancePre};
 
-use super::check::{Refusal, check_exports, check_header, check_imports};
+use super::check::{
+    Refusal, check_exports, check_header, check_http, check_imports, sends_requests,
+};
 use super::compile::{self, Compiler};
 use super::describe::describe;
+use super::http::Outbound;
 use super::limits::MAX_MODULE_BYTES;
 use super::runtime::Runtime;
+use super::settings::Settings;
 use super::state::State;
 use crate::store::Digest;
 
@@ -27,6 +31,7 @@ struct Inner {
     descriptor: Descriptor,
     compile_time: Duration,
     instance: InstancePre<State>,
+    outbound: Outbound,
 }
 
 impl Module {
@@ -63,6 +68,7 @@ impl Module {
                 descriptor,
                 compile_time,
                 instance,
+                outbound: runtime.outbound().clone(),
             }),
         })
     }
@@ -97,6 +103,20 @@ impl Module {
             .collect()
     }
 
+    /// The interface by which it would send HTTP requests, when it asks for it.
+    pub fn outbound_import(&self) -> Option<String> {
+        let mut imports = self.imports().into_iter();
+        imports.find(|import| sends_requests(import))
+    }
+
+    /// Whether it can run with these settings.
+    ///
+    /// # Errors
+    /// It wants to send HTTP requests and the settings say nothing about that, or the other way round.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), Refusal> {
+        check_http(self.descriptor().kind, self.outbound_import(), settings)
+    }
+
     /// The interfaces that the component offers, by name.
     pub fn exports(&self) -> Vec<String> {
         let component = self.inner.instance.component();
@@ -106,6 +126,10 @@ impl Module {
             .exports(engine)
             .map(|(name, _)| name.to_owned())
             .collect()
+    }
+
+    pub(super) fn outbound(&self) -> &Outbound {
+        &self.inner.outbound
     }
 
     pub(super) fn instance(&self) -> &InstancePre<State> {

@@ -9,6 +9,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, EngineWeak, OptLevel};
 
 use super::bindings::ProcessorCore;
+use super::http::{self, Outbound};
 use super::limits::MAX_STACK_BYTES;
 use super::state::State;
 use super::wasi;
@@ -22,6 +23,7 @@ pub struct Runtime {
     engine: Engine,
     projectors: Arc<Linker<State>>,
     processors: Arc<Linker<State>>,
+    outbound: Outbound,
 }
 
 impl Runtime {
@@ -36,11 +38,16 @@ impl Runtime {
             projectors: Arc::new(linker(&engine, Kind::Projector)?),
             processors: Arc::new(linker(&engine, Kind::Processor)?),
             engine,
+            outbound: Outbound::new(),
         })
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(super) fn outbound(&self) -> &Outbound {
+        &self.outbound
     }
 
     pub(super) fn linker(&self, kind: Kind) -> &Linker<State> {
@@ -71,6 +78,7 @@ pub fn engine() -> wasmtime::Result<Engine> {
 fn linker(engine: &Engine, kind: Kind) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasi::add_to_linker(&mut linker, kind)?;
+    http::add_to_linker(&mut linker)?;
     ProcessorCore::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use subscription::{BadRetry, Keep, RetryChange, SwitchWhen};
 
 use super::check::Refusal;
+use super::http::HttpSettings;
 use super::limits::Limits;
 use crate::store::{MAX_HANDLE_TIMEOUT_MS, MAX_SETUP_TIMEOUT_MS, Subscription};
 
@@ -22,6 +23,9 @@ pub struct Settings {
     /// In place of what goes for its group and for the host.
     pub retry: Option<RetryChange>,
     pub versions: Versions,
+    /// Where a processor's requests may go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSettings>,
 }
 
 /// What becomes of this version, and of those that it takes over from.
@@ -79,7 +83,7 @@ impl Settings {
         }
         let settings: Settings = table.try_into().map_err(|error: toml::de::Error| {
             bad(format!(
-                "{}; it may have [settings] (text for the guest), [limits], [retry] and [versions]",
+                "{}; it may have [settings] (text for the guest), [limits], [retry], [versions] and, for a processor, [http]",
                 error.message()
             ))
         })?;
@@ -87,6 +91,10 @@ impl Settings {
             retry
                 .check()
                 .map_err(|error| bad(format!("under [retry], {error}")))?;
+        }
+        if let Some(http) = &settings.http {
+            http.check()
+                .map_err(|error| bad(format!("under [http], {error}")))?;
         }
         let Limits {
             handle_timeout_ms,

@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::allowance::Allowance;
+use super::http::{Http, HttpSettings, Outbound};
 use super::imports::Cause;
 use super::limits::{HOST_CALL_MIB, Limits, MAX_LAST_LINES, MAX_RESOURCES, Meter, mib};
 use super::output::Output;
@@ -33,6 +34,8 @@ pub struct CallContext {
     pub reports: bool,
     /// What the operator set for the guest to read.
     pub settings: Arc<BTreeMap<String, String>>,
+    /// Where its requests may go.
+    pub http: Arc<HttpSettings>,
     pub store: Store,
 }
 
@@ -49,6 +52,7 @@ impl CallContext {
             retry_context: None,
             reports: false,
             settings: Arc::new(settings.settings),
+            http: Arc::new(settings.http.unwrap_or_default()),
             store: store.clone(),
         }
     }
@@ -87,13 +91,19 @@ pub(super) struct State {
     pub said: Said,
     /// Appends so far by cause position: the ordinal that ids derive from.
     pub append_ordinals: HashMap<u64, u32>,
+    pub http: Http,
     output: Output,
     wasi: WasiCtx,
-    resources: ResourceTable,
+    pub(super) resources: ResourceTable,
 }
 
 impl State {
-    pub fn new(context: Option<CallContext>, batch: Option<Box<Batch>>, limits: &Limits) -> State {
+    pub fn new(
+        context: Option<CallContext>,
+        batch: Option<Box<Batch>>,
+        limits: &Limits,
+        outbound: &Outbound,
+    ) -> State {
         let output = Output::default();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
@@ -104,6 +114,7 @@ impl State {
                     .map_or(Kind::Projector, |context| context.kind),
                 output.clone(),
             ),
+            http: Http::new(outbound, context.as_ref(), limits),
             context,
             batch,
             causes: HashMap::new(),
@@ -121,6 +132,14 @@ impl State {
     /// What the guest wrote to its standard output and error.
     pub fn output_text(&self) -> Option<String> {
         self.output.text()
+    }
+
+    /// The message of a failure with what the host has to say about requests of this batch.
+    pub fn with_notes(&self, message: String) -> String {
+        match self.http.notes() {
+            Some(notes) => format!("{message}\n{notes}"),
+            None => message,
+        }
     }
 
     /// Who is calling. In `describe` our own imports trap before they ask.

@@ -23,7 +23,8 @@ impl Runtime {
     pub async fn stop_a_loop(&self) -> Result<Duration, String> {
         let engine = self.engine().clone();
         let module = wasmtime::Module::new(&engine, LOOP).map_err(|error| format!("{error:#}"))?;
-        let mut store = new_store(&engine, State::new(None, None, &Limits::default()));
+        let state = State::new(None, None, &Limits::default(), self.outbound());
+        let mut store = new_store(&engine, state);
         let call = Call::prepare(&mut store, "handle", LIMIT_MS);
         let timed = call.clone();
         let began = Instant::now();

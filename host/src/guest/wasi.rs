@@ -58,7 +58,7 @@ impl HostMonotonicClock for StoppedClock {
     }
 }
 
-/// Links the interfaces one by one: sockets and HTTP are not among them.
+/// Links the interfaces one by one: sockets are not among them, and HTTP is linked elsewhere.
 pub(super) fn add_to_linker(linker: &mut Linker<State>, kind: Kind) -> wasmtime::Result<()> {
     use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
     use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};

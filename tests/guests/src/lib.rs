@@ -1,6 +1,7 @@
 //! What several of the guests here share: a record of every event that reached them, exactly once or not at all.
 
 pub mod accounts;
+pub mod calls_out;
 pub mod obeys;
 
 use projectionist_sdk::prelude::*;

@@ -90,6 +90,7 @@ async fn run(
         retry_context: None,
         reports: false,
         settings: Arc::default(),
+        http: Arc::default(),
         store: store.clone(),
     };
     let mut instance = Instance::start(module, context, Limits::default(), batch)
