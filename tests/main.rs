@@ -39,6 +39,7 @@ mod retrying;
 mod rewinding;
 mod roles;
 mod round_trips;
+mod scram;
 mod shadows;
 mod skipping;
 mod sql_sessions;

@@ -1,15 +1,13 @@
 //! The database roles of subscriptions: made, mended and dropped with them, and connected to when there is work.
 
 use projectionist::engine::{Host, Options};
-use projectionist::store::{
-    self, Batch, DEFAULT_CONNECTIONS, Durability, Grant, LaneKey, Opening, Store, Walls,
-};
+use projectionist::store::{self, DEFAULT_CONNECTIONS, Grant, Store, Walls};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use subscription::Status;
 use uuid::Uuid;
 
 use crate::support::modules::compiler;
-use crate::support::rows::{projector, register};
+use crate::support::rows::{projector, register, touch};
 use crate::support::{Modules, TestDatabase, stepped};
 
 /// Names and attributes of the roles that a database says it has.
@@ -29,18 +27,6 @@ async fn exist(database: &TestDatabase, names: &[String]) -> i64 {
         .fetch_one(database.pool())
         .await
         .expect("a count")
-}
-
-/// A batch that begins and is given up.
-async fn touch(store: &Store, id: &str, grant: Grant) -> Result<bool, store::Error> {
-    let key = LaneKey {
-        subscription: id.to_owned(),
-        lane: 0,
-    };
-    match Batch::open(store, &key, grant, Durability::Replayable).await? {
-        Opening::Opened(batch) => batch.rollback().await.map(|()| true),
-        Opening::Taken => Ok(false),
-    }
 }
 
 async fn run(database: &TestDatabase, statement: String) {

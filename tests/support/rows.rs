@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use projectionist::store::{LaneKey, NewLaneError, NewSubscription, Store};
+use projectionist::store::{
+    self, Batch, Durability, Grant, LaneKey, NewLaneError, NewSubscription, Opening, Store,
+};
 use sha2::{Digest as _, Sha256};
 use subscription::{Descriptor, ErrorClass, Input, Kind, Next, RunMode, Status, SubscriberId};
 
@@ -95,4 +97,16 @@ pub async fn move_to(store: &Store, id: &str, position: i64) {
             .execute(store.pool())
             .await;
     assert_eq!(moved.expect("moved").rows_affected(), 1);
+}
+
+/// A batch that begins and is given up.
+pub async fn touch(store: &Store, id: &str, grant: Grant) -> Result<bool, store::Error> {
+    let key = LaneKey {
+        subscription: id.to_owned(),
+        lane: 0,
+    };
+    match Batch::open(store, &key, grant, Durability::Replayable).await? {
+        Opening::Opened(batch) => batch.rollback().await.map(|()| true),
+        Opening::Taken => Ok(false),
+    }
 }

@@ -80,7 +80,7 @@ impl Store {
     }
 
     /// Makes or mends the roles of one subscription. `false`: there is no such subscription.
-    pub(super) async fn make_roles_of(&self, id: &str) -> Result<bool, Error> {
+    pub(in crate::store) async fn make_roles_of(&self, id: &str) -> Result<bool, Error> {
         let mut transaction = self.pool().begin().await?;
         let made = make_roles(&mut transaction, id).await?;
         transaction.commit().await?;

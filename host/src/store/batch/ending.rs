@@ -33,7 +33,11 @@ impl Batch {
         let error = match tokio::time::timeout(patience, ended).await {
             Ok(Ok(rows)) => {
                 self.release();
-                return outcome(&rows);
+                let outcome = outcome(&rows)?;
+                if self.grant == Grant::Define && outcome == Outcome::Committed {
+                    self.mend_role().await;
+                }
+                return Ok(outcome);
             }
             Ok(Err(error)) => error,
             // Still under way on the server, where it is ended when this is dropped.
@@ -49,6 +53,18 @@ impl Batch {
             // What a guest wrote is checked at the commit as well, where its constraints are deferred.
             _ => Outcome::Refused(error),
         })
+    }
+
+    /// In `setup` a guest can give its own role another password, and tell it to others. In vain: the role gets back that of its
+    /// row, at the latest when a host finds that it does not log in.
+    async fn mend_role(&self) {
+        if matches!(self.authority, Authority::Host { .. }) {
+            return;
+        }
+        let id = &self.key.subscription;
+        if let Err(error) = self.store.make_roles_of(id).await {
+            tracing::warn!(subscription = %id, "the role of {id} could not be given its password again: {:#}", anyhow::Error::from(error));
+        }
     }
 
     fn ending_script(&self, to: i64, change: Change, host: Uuid) -> String {
