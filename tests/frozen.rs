@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use projectionist::engine::STUCK_TIMES_VARIABLE;
+use projectionist::store::Store;
 
 use crate::support::{HostProcess, Modules, PATIENCE, TestDatabase, eventually};
 
@@ -77,6 +78,36 @@ async fn another_host_ends_the_session_of_a_frozen_one_and_goes_on() {
     assert_eq!(frozen.terminate(), Some(0));
 }
 
+/// A host that is frozen between two statements of its own, such as those of a switch or of an append, holds locks and the horizon.
+#[tokio::test]
+async fn what_a_frozen_host_holds_by_itself_is_let_go() {
+    let (database, other) = (TestDatabase::new().await, TestDatabase::new().await);
+    let frozen = database.store();
+    let mut transaction = frozen.pool().begin().await.expect("begun");
+    let patience: String = sqlx::query_scalar("SHOW idle_in_transaction_session_timeout")
+        .fetch_one(&mut *transaction)
+        .await
+        .expect("a setting");
+    assert_eq!(patience, "1min", "the server ends it by itself");
+    let lock = "LOCK TABLE projectionist.subscriptions IN ACCESS EXCLUSIVE MODE";
+    let locked = sqlx::raw_sql(lock).execute(&mut *transaction).await;
+    locked.expect("locked");
+
+    // Who works is left alone, and so is another database.
+    let store = Store::connect(database.url(), 2).await.expect("a store");
+    store.end_stuck_sessions(2.0).await.expect("looked");
+    other.store().end_stuck_sessions(0.0).await.expect("looked");
+    let asked = sqlx::query("SELECT 1").execute(&mut *transaction).await;
+    asked.expect("it is there");
+
+    store.end_stuck_sessions(0.0).await.expect("ended");
+
+    // It waits for the lock.
+    store.subscriptions().await.expect("rows");
+    let asked = sqlx::query("SELECT 1").execute(&mut *transaction).await;
+    asked.expect_err("its session is gone");
+}
+
 /// Waits until each event was handled, exactly once.
 async fn until_all_handled(database: &TestDatabase, patience: Duration) {
     let events: Vec<i64> =
@@ -93,7 +124,11 @@ async fn until_all_handled(database: &TestDatabase, patience: Duration) {
         if handled == events {
             Ok(())
         } else {
-            Err(format!("handled are {handled:?} of {events:?}"))
+            let open: Vec<String> = sqlx::query_scalar("SELECT concat_ws(' ', usename, state, wait_event, query) FROM pg_stat_activity WHERE datname = current_database() AND (state LIKE 'idle in%' OR wait_event_type = 'Lock')")
+                .fetch_all(database.pool())
+                .await
+                .expect("sessions");
+            Err(format!("handled are {handled:?} of {events:?}; open are {open:?}"))
         }
     })
     .await;

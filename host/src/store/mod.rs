@@ -98,6 +98,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a cancelled statement has before its session is terminated.
 const CANCEL_PATIENCE: Duration = Duration::from_millis(250);
 
+/// What every session of the host begins with. Names are those of PostgreSQL alone, and a host that is frozen in the middle of a
+/// transaction of its own does not hold its locks, or the horizon, for ever.
+const SESSION: &str = "SET timezone = 'UTC'; SET search_path = pg_catalog; \
+     SET idle_in_transaction_session_timeout = '60s'";
+
 /// A handle to the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -117,9 +122,7 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::raw_sql("SET timezone = 'UTC'; SET search_path = pg_catalog")
-                        .execute(connection)
-                        .await?;
+                    sqlx::raw_sql(SESSION).execute(connection).await?;
                     Ok(())
                 })
             })

@@ -67,8 +67,8 @@ impl Store {
         Ok(amiss)
     }
 
-    /// Ends the batches of hosts that are frozen: those whose session is idle for so many times as long as the server lets it. The
-    /// server ends them by itself, unless a guest talked it out of that.
+    /// Ends the transactions of hosts that are frozen: those whose session is idle for so many times as long as the server lets it.
+    /// The server ends them by itself, unless a guest talked it out of that.
     pub async fn end_stuck_sessions(&self, times: f64) -> Result<(), Error> {
         let patience = |duty| f64::from(patience_ms(duty)) * times;
         sqlx::query(include_str!("sql/end_stuck_sessions.sql"))
