@@ -299,12 +299,14 @@ async fn a_guest_cannot_set_a_header_that_holds_a_secret() {
 async fn a_secret_that_is_not_there_is_named_by_its_place() {
     let server = Server::start(Answers::WithTheRequest).await;
     let missing = secret(&server.origin()).replace("CALLS_OUT_SECRET", "CALLS_OUT_NO_SUCH");
-    let (_, answers, error) = called_out(&(reaching(&server.origin(), "") + &missing)).await;
+    let (database, answers, error) = called_out(&(reaching(&server.origin(), "") + &missing)).await;
     let error = error.expect("it fails");
     assert!(
         error.contains("the variable CALLS_OUT_NO_SUCH is not set"),
         "{error}"
     );
+    let status = shown(&database, &["status"]).await;
+    assert!(status.contains("CALLS_OUT_NO_SUCH is not set"), "{status}");
     assert!(answers.is_empty() && server.connected() == 0);
 }
 

@@ -39,6 +39,11 @@ impl Context {
         context::live()
     }
 
+    /// True while a version rebuilds its state from history: what it appends is dropped, what it would send is refused.
+    pub fn muted(&self) -> bool {
+        context::attribute("muted").as_deref() == Some("true")
+    }
+
     /// The text that an earlier attempt at this event left.
     pub fn retry_context(&self) -> Option<String> {
         context::retry_context()

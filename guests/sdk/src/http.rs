@@ -17,7 +17,7 @@ pub use wasip2::http::types::ErrorCode;
 ///
 /// A processor is given an event at least once, so a request may be sent again after a failure: give the other side something to
 /// know it by, such as the event's id. While a new version rebuilds its state from history
-/// (`context.attribute("muted")` is `true`), every request is refused.
+/// ([`Context::muted`](crate::Context::muted)), every request is refused.
 ///
 /// ```no_run
 /// use projectionist_sdk::prelude::*;

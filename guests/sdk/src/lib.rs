@@ -34,7 +34,7 @@
 //! `crate-type = ["cdylib"]` and `cargo build --target wasm32-wasip2 --release` make it a component.
 //!
 //! **What a handler may ask for** ([`Extract`]): [`Event<T>`](Event), [`Message`], [`StreamId`], [`RecordedAt`],
-//! [`Metadata`], [`Position`], [`Context`], [`Table<T>`](Table), [`Sql`], [`Fold<T>`](Fold), [`Reader`], [`Config`], and
+//! [`Metadata`], [`Position`], [`Context`], [`Table<T>`](struct@Table), [`Sql`], [`Fold<T>`](Fold), [`Reader`], [`Config`], and
 //! in processors [`Append`] and [`Http`]. At most eight of them.
 //!
 //! **What a handler may return**: nothing, or a `Result` whose error becomes a [`Failure`]. `?` works on every error: the

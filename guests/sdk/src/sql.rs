@@ -11,7 +11,7 @@ use crate::row::{FromRow, Row};
 use crate::value::Value;
 use std::fmt;
 
-/// SQL in the batch's transaction. Rows written through [`Table`](crate::Table) are flushed before each statement, so it
+/// SQL in the batch's transaction. Rows written through [`Table`](struct@crate::Table) are flushed before each statement, so it
 /// sees them, and rows in hand are forgotten, so prefer one way per table.
 ///
 /// Transaction words are refused; DDL is for `setup` only.

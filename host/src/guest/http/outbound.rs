@@ -54,3 +54,25 @@ impl Outbound {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_beyond_those_of_the_host_wait_for_a_place() {
+        let outbound = Outbound::new();
+        let mut places = Vec::new();
+        for _ in 0..MAX_HTTP_REQUESTS_OF_HOST {
+            places.push(outbound.place().await);
+        }
+        let shared = outbound.clone();
+        let mut waiting = Box::pin(shared.place());
+        let waited = tokio::time::timeout(Duration::from_millis(50), &mut waiting).await;
+        assert!(waited.is_err(), "all places are taken");
+        places.pop();
+        drop(waiting.await);
+    }
+}
