@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::support::log::event;
 use crate::support::round_trips::RoundTrips;
+use crate::support::versions::replace;
 use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually};
 
 /// Taking the lane, writing the rows, and the end: checkpoint and commit.
@@ -127,7 +128,7 @@ async fn a_subscription_for_which_nothing_comes_opens_no_transaction() {
     let modules = Modules::with(&["accounts"]);
     let waits = crate::support::modules::bytes_of("waits");
     for id in WAITING {
-        let bytes = replaced(&waits, WAITING[0], id);
+        let bytes = replace(waits.clone(), WAITING[0], id);
         modules.put_bytes(&format!("{id}.wasm"), &bytes);
     }
     let way = RoundTrips::to(&database).await;
@@ -226,20 +227,4 @@ async fn two_hosts_that_take_turns_never_write_old_rows() {
     for host in hosts {
         host.stop().await;
     }
-}
-
-/// A module under another id of the same length.
-fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let mut copy = bytes.to_vec();
-    let places: Vec<usize> = bytes
-        .windows(from.len())
-        .enumerate()
-        .filter(|(_, window)| *window == from.as_bytes())
-        .map(|(at, _)| at)
-        .collect();
-    assert!(!places.is_empty(), "{from} is not in the module");
-    for at in places {
-        copy[at..at + to.len()].copy_from_slice(to.as_bytes());
-    }
-    copy
 }

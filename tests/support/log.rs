@@ -128,6 +128,17 @@ impl TestDatabase {
         self.subscription(id).await.status.to_string()
     }
 
+    /// Waits until there is such a subscription.
+    pub async fn until_registered(&self, id: &str) {
+        eventually(PATIENCE, async || {
+            match self.store().subscription(id).await {
+                Ok(Some(_)) => Ok(()),
+                other => Err(format!("{id} is not registered: {:?}", other.err())),
+            }
+        })
+        .await;
+    }
+
     /// Waits until it has a status.
     pub async fn until_status(&self, id: &str, status: &str) {
         eventually(PATIENCE, async || {
