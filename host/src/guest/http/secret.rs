@@ -1,8 +1,8 @@
 //! Secrets: named by the operator, read by the host when a request leaves, placed into it, and kept from coming back.
 
 use std::env;
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -75,12 +75,15 @@ impl Secret {
                 value.into_encoded_bytes()
             }
             (None, Some(path)) => {
+                let cannot = |error: io::Error| format!("{place} cannot be read: {}", error.kind());
+                // A pipe would be waited for without end.
+                if !fs::metadata(path).map_err(cannot)?.is_file() {
+                    return Err(format!("{place} is no regular file"));
+                }
                 let mut value = Vec::new();
-                let reading = File::open(path).and_then(|file| {
-                    file.take(MAX_SECRET_BYTES as u64 + 2)
-                        .read_to_end(&mut value)
-                });
-                reading.map_err(|error| format!("{place} cannot be read: {}", error.kind()))?;
+                let file = File::open(path).map_err(cannot)?;
+                let mut file = file.take(MAX_SECRET_BYTES as u64 + 2);
+                file.read_to_end(&mut value).map_err(cannot)?;
                 value
             }
             (None, None) => return Err("no place is named for it".to_owned()),
@@ -189,8 +192,6 @@ fn begun(text: &[u8], value: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn guard(values: &[&str]) -> Guard {
@@ -239,6 +240,12 @@ mod tests {
             assert!(error.starts_with("the file "), "{error}");
             assert!(text.is_empty() || !error.contains(text), "{error}");
         }
+        let folder = Secret {
+            file: Some(env::temp_dir()),
+            ..Secret::default()
+        };
+        let error = folder.read().expect_err("no file");
+        assert!(error.ends_with(" is no regular file"), "{error}");
         let missing = Secret {
             env: Some("PROJECTIONIST_NO_SUCH_SECRET".to_owned()),
             ..Secret::default()

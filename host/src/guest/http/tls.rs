@@ -19,6 +19,9 @@ pub(super) fn connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
         let shown = file.display();
         let cannot =
             |why: String| format!("the certificates in {shown} (`ca`) cannot be read: {why}");
+        if !file.is_file() {
+            return Err(cannot("it is no regular file".to_owned()));
+        }
         let found =
             CertificateDer::pem_file_iter(file).map_err(|error| cannot(error.to_string()))?;
         for certificate in found {
