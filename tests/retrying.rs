@@ -12,7 +12,7 @@ use subscription::{ErrorClass, RetryPolicies};
 use crate::support::log::{assert_once, column, event, only};
 use crate::support::modules::{bytes_of, with_text};
 use crate::support::{
-    InProcess, Modules, PATIENCE, TestDatabase, eventually, stepped, stepped_with,
+    HostProcess, InProcess, Modules, PATIENCE, TestDatabase, eventually, stepped, stepped_with,
 };
 
 const TRAPS: &str = "traps_on_poison_1";
@@ -364,6 +364,71 @@ async fn the_tenth_conflict_in_a_row_is_an_error_of_the_guest() {
     catch_up(&mut host).await;
     assert_eq!(standing(&database, "records_1").await.0, 2);
     assert_eq!(tries(&database).await, 20, "each attempt has its ten");
+}
+
+/// The same as [`conflicts`], where nothing shows before the commit.
+async fn conflicts_at_the_commit(database: &TestDatabase, sqlstate: &str, times: u32) {
+    conflicts(database, sqlstate, times).await;
+    let later = "DROP TRIGGER conflict ON records_1.seen;
+                 CREATE CONSTRAINT TRIGGER conflict AFTER INSERT ON records_1.seen
+                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.conflict()";
+    let later = sqlx::raw_sql(later).execute(database.pool()).await;
+    later.expect("a trigger");
+}
+
+#[tokio::test]
+async fn a_conflict_at_the_commit_counts_as_one_of_a_statement() {
+    for sqlstate in ["40001", "40P01"] {
+        let (database, _modules, mut host) = records().await;
+        conflicts_at_the_commit(&database, sqlstate, 9).await;
+        database.append_ticks(1).await;
+        catch_up(&mut host).await;
+        database.until_all_seen_once("records_1").await;
+        assert_eq!(tries(&database).await, 10, "{sqlstate}");
+
+        let (database, _modules, mut host) = records().await;
+        conflicts_at_the_commit(&database, sqlstate, 1_000).await;
+        database.append_ticks(1).await;
+        catch_up(&mut host).await;
+        let error = database.error("records_1").await.expect("an error");
+        assert_eq!(
+            (error.class, error.attempts, error.position),
+            (ErrorClass::Sql, 1, Some(1))
+        );
+        let expected = format!(
+            "the commit failed: somebody else was faster (SQLSTATE {sqlstate}); that was conflict number 10 in a row, so it is not taken for chance any more"
+        );
+        assert_eq!(error.message, expected);
+        assert_eq!(tries(&database).await, 10, "{sqlstate}");
+    }
+}
+
+#[tokio::test]
+async fn the_environment_says_how_failures_are_tried_again_and_the_command_line_goes_first() {
+    const VARIABLE: &str = "PROJECTIONIST_RETRY";
+    let cases: [(&str, &[&str], i64); 3] = [
+        ("base=30s", &[], 30),
+        ("base=30s;projector:base=40s,factor=3", &[], 40),
+        ("projector:base=40s", &["--retry", "base=50s"], 50),
+    ];
+    for (variable, words, delay_s) in cases {
+        let (database, modules) = (
+            TestDatabase::new().await,
+            Modules::with(&["traps_on_poison"]),
+        );
+        poison(&database).await;
+        let host = HostProcess::start_with(database.url(), modules.path(), |command| {
+            command.arg("--once").args(words).env(VARIABLE, variable)
+        });
+        host.until_ended().await;
+        let delays: Vec<f64> = column(
+            database.pool(),
+            "SELECT date_part('epoch', retry_at - failed_at) FROM projectionist.lane_errors",
+        )
+        .await;
+        let rounded: Vec<i64> = delays.iter().map(|delay| delay.round() as i64).collect();
+        assert_eq!(rounded, [delay_s], "{variable} {words:?}");
+    }
 }
 
 /// Runs the host until a statement of it waits for a lock on a table, and then ends the connection that waits.

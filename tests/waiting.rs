@@ -180,6 +180,30 @@ async fn applications_wait_in_sql() {
 }
 
 #[tokio::test]
+async fn an_application_waits_for_the_live_version_of_a_line() {
+    let database = TestDatabase::new().await;
+    let store = database.store();
+    for id in ["accounts_1", "accounts_2"] {
+        register(&store, projector(id), Status::Active).await;
+    }
+    let mut application = database.connect().await;
+    let named = "SELECT projectionist.wait_for(3, '0 s', '{accounts}')";
+    let refused = ask(&mut application, named).await;
+    assert!(refused.is_err(), "nothing of the line is live: {refused:?}");
+    let live = "INSERT INTO projectionist.lines (line, kind, live, live_since)
+                VALUES ('accounts', 'projector', 'accounts_1', clock_timestamp())
+                ON CONFLICT (line) DO UPDATE SET live = excluded.live, live_since = excluded.live_since";
+    let live = sqlx::raw_sql(live).execute(database.pool()).await;
+    live.expect("live");
+
+    assert_eq!(ask(&mut application, named).await, Ok(false));
+    move_to(&store, "accounts_2", 3).await;
+    assert_eq!(ask(&mut application, named).await, Ok(false));
+    move_to(&store, "accounts_1", 3).await;
+    assert_eq!(ask(&mut application, named).await, Ok(true));
+}
+
+#[tokio::test]
 async fn waiting_in_sql_is_refused_where_it_would_be_in_vain() {
     let database = TestDatabase::new().await;
     let store = database.store();

@@ -32,7 +32,7 @@ pub fn numbered(guest: &str, line: &str, version: u32) -> Vec<u8> {
     replace(bytes_of(guest), &from, &format!("{line}_{version}"))
 }
 
-/// A version of the guest `ledger`. `shape`: `plain`, `wider`, `typed`, `table` or `stops`.
+/// A version of the guest `ledger`. `shape`: `plain`, `wider`, `typed`, `table`, `stops` or `waits`.
 pub fn ledger(version: u32, shape: &str) -> Vec<u8> {
     let bytes = numbered("ledger", LEDGER, version);
     replace(bytes, "shape-plain", &format!("shape-{shape}"))

@@ -1,8 +1,9 @@
 //! Reading the log, in the order of positions.
 
 use futures_util::TryStreamExt;
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres, Row};
 use uuid::Uuid;
 
 use super::{Error, ReadFilter, Store};
@@ -119,7 +120,15 @@ impl Store {
         for parameter in parameters {
             query = query.bind(parameter);
         }
+        self.read_some(query, limit.bytes).await
+    }
 
+    /// The events of a statement until there are so many bytes, and the one that brings them there.
+    pub(super) async fn read_some(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+        bytes_max: usize,
+    ) -> Result<Vec<RecordedEvent>, Error> {
         let mut connection = self.pool().acquire().await.map_err(Error::from_statement)?;
         let mut events = Vec::new();
         let mut bytes = 0;
@@ -128,12 +137,12 @@ impl Store {
             let event = decode(&row)?;
             bytes += event.size_bytes();
             events.push(event);
-            if bytes >= limit.bytes {
+            if bytes >= bytes_max {
                 break;
             }
         }
         drop(rows);
-        if bytes >= limit.bytes {
+        if bytes >= bytes_max {
             // The server has more to say. To hear it out could take gigabytes, a new connection takes milliseconds.
             drop(connection.detach());
         }
@@ -145,7 +154,7 @@ fn total_bytes(events: &[RecordedEvent]) -> usize {
     events.iter().map(RecordedEvent::size_bytes).sum()
 }
 
-pub(super) fn decode(row: &PgRow) -> Result<RecordedEvent, Error> {
+fn decode(row: &PgRow) -> Result<RecordedEvent, Error> {
     // Unchecked where the driver would insist on a type of its own: json is its text, and a timestamp is its microseconds.
     let since_2000: i64 = row.try_get_unchecked(5)?;
     Ok(RecordedEvent {

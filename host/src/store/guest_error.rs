@@ -80,6 +80,12 @@ impl GuestError {
             ),
         }
     }
+
+    /// Whether it is one of two that the server let fail so that the other could go on.
+    pub(super) fn is_a_conflict(error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| CONFLICTS.contains(&&*code))
+    }
 }
 
 impl GuestError {

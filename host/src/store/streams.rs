@@ -1,9 +1,7 @@
 //! One stream, read in the order of its versions.
 
-use futures_util::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
 
-use super::events::decode;
 use super::{Error, ReadLimit, RecordedEvent, Store};
 
 impl Store {
@@ -22,23 +20,6 @@ impl Store {
             .bind(from_version)
             .bind(up_to)
             .bind(limit.events);
-        let mut connection = self.pool().acquire().await.map_err(Error::from_statement)?;
-        let mut events = Vec::new();
-        let mut bytes = 0;
-        let mut rows = query.fetch(&mut *connection);
-        while let Some(row) = rows.try_next().await.map_err(Error::from_statement)? {
-            let event = decode(&row)?;
-            bytes += event.size_bytes();
-            events.push(event);
-            if bytes >= limit.bytes {
-                break;
-            }
-        }
-        drop(rows);
-        if bytes >= limit.bytes {
-            // The server has more to say; a new connection is cheaper than to hear it out.
-            drop(connection.detach());
-        }
-        Ok(events)
+        self.read_some(query, limit.bytes).await
     }
 }

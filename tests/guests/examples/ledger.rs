@@ -10,7 +10,8 @@ use std::hint::black_box;
 const ID: &str = "ledger_101";
 
 /// `shape-plain`, `shape-wider` (a column more, and another order), `shape-typed` (a column of another type), `shape-table` (a
-/// table more), `shape-stops` (as plain, and stops at the first event).
+/// table more), `shape-stops` (as plain, and stops at the first event), `shape-waits` (as plain,
+/// and goes live when it is activated).
 const SHAPE: &str = "shape-plain";
 
 const TOTAL: &str =
@@ -47,10 +48,14 @@ struct Sum {
 }
 
 fn projector() -> Projector {
-    Projector::new(black_box(ID))
+    let projector = Projector::new(black_box(ID))
         .setup(made)
         .on("Moved", moved)
-        .after_chunk(written)
+        .after_chunk(written);
+    match shape() {
+        "shape-waits" => projector.option("switch", "activated"),
+        _ => projector,
+    }
 }
 
 fn shape() -> &'static str {
