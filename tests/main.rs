@@ -5,6 +5,7 @@ mod beginnings;
 mod bell;
 mod by_hand;
 mod command_line;
+mod crowd;
 mod doctor;
 mod embedded;
 mod endings;

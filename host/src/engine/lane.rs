@@ -48,6 +48,8 @@ pub(super) struct Lane {
     known: Option<Subscription>,
     /// The row may be another one by now.
     is_old: bool,
+    /// Some row has changed by this hint, maybe this one.
+    hint: Option<u64>,
     /// Where the last batch of this worker ended, or up to where nothing came since that its guest wants.
     pub(super) position: Option<i64>,
     /// Where the checkpoint was after the last batch.
@@ -77,6 +79,7 @@ impl Lane {
             key,
             known: None,
             is_old: true,
+            hint: None,
             position: None,
             checkpoint: 0,
             seat: None,
@@ -118,11 +121,22 @@ impl Lane {
         self.is_old = true;
     }
 
+    /// Of the row as it is known.
+    pub fn revision(&self) -> Option<String> {
+        self.known.as_ref().map(|known| known.revision.clone())
+    }
+
+    /// Rows have changed: find out at the next step whether this one did.
+    pub fn hear(&mut self) {
+        self.hint = Some(*self.shared.changes.borrow());
+    }
+
     /// Does what the status asks for, once.
     pub async fn step(&mut self) -> Result<Step, Error> {
-        if self.is_old {
+        if self.is_old || self.has_changed().await? {
             self.read_row().await?;
         }
+        self.hint = None;
         let Some(known) = self.known.clone() else {
             return Ok(Step::Gone);
         };
@@ -132,6 +146,14 @@ impl Lane {
             Duty::SetUp => self.set_up(&known, Input::SetUp).await,
             Duty::Process => self.process(&known).await,
         }
+    }
+
+    async fn has_changed(&self) -> Result<bool, Error> {
+        let (Some(hint), Some(known)) = (self.hint, &self.known) else {
+            return Ok(self.hint.is_some());
+        };
+        let now = self.shared.revision(&known.id, hint).await?;
+        Ok(now.as_ref() != Some(&known.revision))
     }
 
     /// Reads the row. When the guest may want something else now, or what was passed for it was passed under another row, then

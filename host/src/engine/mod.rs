@@ -21,6 +21,7 @@ mod passing;
 mod registration;
 mod regular;
 mod retire;
+mod revisions;
 mod setup;
 mod shared;
 mod stepped;

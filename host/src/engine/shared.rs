@@ -13,9 +13,10 @@ use super::catalog::Catalog;
 use super::host::{OnFailure, Options};
 use super::notice::{Notice, Thrown};
 use super::passing::Passing;
+use super::revisions::Revisions;
 use super::tail::Tail;
 use super::turns::Turns;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// Notices kept for a slow reader before it misses some.
 const NOTICES: usize = 1_024;
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub horizon: watch::Receiver<Option<i64>>,
     /// "Look again": rows of subscriptions or modules have changed, by whomever.
     pub changes: watch::Sender<u64>,
+    /// Which rows they were.
+    revisions: Revisions,
     pub turns: Turns,
     /// Room for rows that lanes keep between batches, in KiB.
     pub kept_rows: Arc<Semaphore>,
@@ -68,6 +71,7 @@ impl Shared {
             keep: options.keep,
             horizon,
             changes: watch::channel(0).0,
+            revisions: Revisions::default(),
             turns: Turns::new(),
             kept_rows: Arc::new(Semaphore::new(KEPT_ROWS_KIB)),
             tail: Arc::default(),
@@ -112,6 +116,13 @@ impl Shared {
     pub fn hint_changes(&self) {
         self.changes
             .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// The revision of a subscription's row, no older than that hint. `None`: there is no such row.
+    pub async fn revision(&self, id: &str, hint: u64) -> Result<Option<String>, store::Error> {
+        self.revisions
+            .of(id, hint, &self.changes, &self.store)
+            .await
     }
 
     pub fn has_company(&self) -> bool {

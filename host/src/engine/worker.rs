@@ -32,7 +32,7 @@ pub(super) async fn run(shared: Arc<Shared>, key: LaneKey, stop: CancellationTok
         worker.horizon.mark_unchanged();
         if worker.changes.has_changed().unwrap_or(false) {
             worker.changes.mark_unchanged();
-            worker.lane.forget();
+            worker.lane.hear();
         }
         let Some(pause) = worker.step().await else {
             return;
@@ -64,7 +64,8 @@ enum Pause {
 impl Worker {
     /// One step and what to wait for after it; `None` when the subscription is gone.
     async fn step(&mut self) -> Option<Pause> {
-        let revoked = revoked(Arc::clone(&self.shared), self.lane.key().clone());
+        let (key, revision) = (self.lane.key().clone(), self.lane.revision());
+        let revoked = revoked(Arc::clone(&self.shared), key, revision);
         let stepped = tokio::select! {
             // An operator's word ends the batch: what is dropped is rolled back.
             stepped = self.lane.step() => stepped,
@@ -132,13 +133,13 @@ impl Worker {
             Pause::UntilHint => {
                 tokio::select! {
                     _ = self.horizon.changed() => {}
-                    _ = self.changes.changed() => self.lane.forget(),
+                    _ = self.changes.changed() => self.lane.hear(),
                 }
             }
             Pause::SleepOrChange(duration) => {
                 tokio::select! {
                     () = tokio::time::sleep(duration) => {}
-                    _ = self.changes.changed() => self.lane.forget(),
+                    _ = self.changes.changed() => self.lane.hear(),
                 }
             }
         }
@@ -146,16 +147,25 @@ impl Worker {
 }
 
 /// Resolves when an operator took the subscription out of the status in which a batch may run.
-async fn revoked(shared: Arc<Shared>, key: LaneKey) {
+async fn revoked(shared: Arc<Shared>, key: LaneKey, mut revision: Option<String>) {
     let mut changes = shared.changes.subscribe();
+    let id = &key.subscription;
     loop {
         if changes.changed().await.is_err() {
             return std::future::pending().await;
         }
-        match shared.store.subscription(&key.subscription).await {
+        let hint = *changes.borrow_and_update();
+        let now = shared.revision(id, hint).await;
+        match now {
+            Ok(None) => return,
+            Ok(now) if now == revision => continue,
+            Ok(now) => revision = now,
+            // Out of reach: the batch will find out for itself.
+            Err(_) => continue,
+        }
+        match shared.store.subscription(id).await {
             Ok(None) => return,
             Ok(Some(row)) if row.status.duty() == subscription::Duty::Rest => return,
-            // Out of reach: the batch will find out for itself.
             Ok(Some(_)) | Err(_) => {}
         }
     }

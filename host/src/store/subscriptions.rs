@@ -1,5 +1,7 @@
 //! The rows of subscriptions: what the host knows of each subscriber id, and the compare-and-set that changes its status.
 
+use std::collections::HashMap;
+
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use subscription::{Descriptor, Input, Kind, Next, RunMode, Status};
@@ -108,6 +110,14 @@ impl Store {
             .fetch_all(self.pool())
             .await?;
         rows.iter().map(read_subscription).collect()
+    }
+
+    /// The revision of every row, by id.
+    pub async fn revisions(&self) -> Result<HashMap<String, String>, Error> {
+        let rows: Vec<(String, String)> = sqlx::query_as(include_str!("sql/list_revisions.sql"))
+            .fetch_all(self.pool())
+            .await?;
+        Ok(rows.into_iter().collect())
     }
 
     /// One subscription, or `None` when the id is not known.

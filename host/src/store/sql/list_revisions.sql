@@ -1,0 +1,1 @@
+SELECT id, xmin::text AS revision FROM projectionist.subscriptions
