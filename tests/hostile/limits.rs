@@ -23,6 +23,7 @@ const DATA: &str = "tests/hostile/data.rs";
 const ANSWERS: &str = "tests/hostile/answers.rs";
 const LOADING: &str = "tests/hostile/loading.rs";
 const DIRECTORY: &str = "tests/hostile/directory.rs";
+const HTTP: &str = "tests/hostile/http.rs";
 
 const TRIPS: &[Trip] = &[
     trip(
@@ -51,6 +52,53 @@ const TRIPS: &[Trip] = &[
         "appends_without_end_meet_their_limit_and_nothing_of_them_is_kept",
     ),
     trip("log-lines", ANSWERS, "a_flood_of_log_lines_is_cut"),
+    trip(
+        "http-requests",
+        HTTP,
+        "too_many_requests_in_a_batch_are_refused",
+    ),
+    trip(
+        "http-concurrent",
+        HTTP,
+        "too_many_requests_at_once_are_refused",
+    ),
+    trip(
+        "http-request-kib",
+        HTTP,
+        "a_request_that_is_too_large_is_cut",
+    ),
+    trip("http-response-kib", HTTP, "an_endless_body_is_cut"),
+    trip(
+        "http-connect-timeout-ms",
+        HTTP,
+        "a_server_that_does_not_shake_hands_is_given_up",
+    ),
+    trip(
+        "http-first-byte-timeout-ms",
+        HTTP,
+        "a_server_that_never_answers_is_given_up",
+    ),
+    trip(
+        "http-between-bytes-timeout-ms",
+        HTTP,
+        "an_answer_that_stops_in_the_middle_is_given_up",
+    ),
+    trip(
+        "http-request-timeout-ms",
+        HTTP,
+        "an_answer_that_drips_is_given_up",
+    ),
+    trip("http-headers", HTTP, "endless_headers_are_cut"),
+    trip(
+        "http-header-bytes",
+        HTTP,
+        "headers_that_are_too_long_are_refused",
+    ),
+    trip(
+        "http-host-concurrent",
+        "host/src/guest/http/outbound.rs",
+        "requests_beyond_those_of_the_host_wait_for_a_place",
+    ),
     trip("host-call-mib", DATA, "a_huge_parameter_is_not_taken_over"),
     trip(
         "stack-bytes",

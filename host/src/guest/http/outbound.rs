@@ -61,6 +61,7 @@ mod tests {
 
     use super::*;
 
+    /// `http-host-concurrent`.
     #[tokio::test]
     async fn requests_beyond_those_of_the_host_wait_for_a_place() {
         let outbound = Outbound::new();
