@@ -344,3 +344,24 @@ async fn a_file_that_grows_is_taken_up_when_it_is_whole() {
     })
     .await;
 }
+
+/// Between two looks at new settings the old ones are known still: who removes a subscription to change them must not get those.
+#[tokio::test]
+async fn a_subscription_that_is_made_again_has_the_settings_that_are_there_now() {
+    let (database, modules) = (TestDatabase::new().await, Modules::with(&["records"]));
+    modules.put_bytes("records.toml", b"[settings]\ncolour = \"red\"\n");
+    let mut host = stepped(&database, &modules).await;
+    catch_up(&mut host).await;
+    let removed = database.store().remove_subscription("records_1").await;
+    assert!(removed.expect("an answer"));
+
+    modules.put_bytes("records.toml", b"[settings]\ncolour = \"blue\"\n");
+    catch_up(&mut host).await;
+
+    let row = database.subscription("records_1").await;
+    assert_eq!(
+        row.settings.pointer("/settings/colour"),
+        Some(&serde_json::Value::from("blue"))
+    );
+    assert_eq!(refusals(&database).await, "");
+}

@@ -1,11 +1,11 @@
 //! Going back in the log: a new generation, with tables made anew or kept.
 
-use projectionist::store::{ExpectedVersion, NewEvent};
+use projectionist::store::{ExpectedVersion, FAILPOINT_VARIABLE, NewEvent, REWIND_FAILPOINTS};
 use subscription::{Descriptor, Kind, Resume, Status, SubscriberId};
 use tempfile::TempDir;
 
 use crate::support::command::{shown, typed};
-use crate::support::process::{HostProcess, modules};
+use crate::support::process::{HostProcess, compiled_modules, modules};
 use crate::support::rows::{move_to, projector, register};
 use crate::support::{PATIENCE, TestDatabase, eventually, guests};
 
@@ -179,4 +179,37 @@ async fn a_running_host_builds_what_was_rewound() {
     .await;
     assert_eq!(rows(&database).await, [(1, 1), (2, 2), (3, 3)]);
     assert_eq!(host.terminate(), Some(0));
+}
+
+/// What is at work is paused for it, so whoever kills the verb finds it paused, before or after; `reactivate` goes on from there.
+#[tokio::test]
+async fn a_rewind_that_is_killed_is_done_whole_or_not_at_all() {
+    let paused = [
+        (Status::Paused(Resume::Active), 3, 1),
+        (Status::Paused(Resume::Booting), 0, 2),
+    ];
+    for (failpoint, paused) in REWIND_FAILPOINTS.into_iter().zip(paused) {
+        let (database, modules) = caught_up().await;
+        let url = database.url().to_owned();
+        let dying = tokio::task::spawn_blocking(move || {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_projectionist"));
+            command.args(["rewind", "--id", ID, "--to", "0", "--yes", "--cache-dir"]);
+            command.arg(compiled_modules());
+            command.env("DATABASE_URL", url);
+            command.env(FAILPOINT_VARIABLE, failpoint);
+            command.output().expect("it can be started")
+        });
+        let died = dying.await.expect("it has ended");
+        assert_eq!(died.status.code(), None, "{failpoint}: {died:?}");
+        assert_eq!(stands(&database, ID).await, paused, "{failpoint}");
+        let kept = if paused.2 == 1 { 3 } else { 0 };
+        assert_eq!(rows(&database).await.len(), kept, "{failpoint}");
+
+        let text = shown(&database, &["reactivate", "--id", ID]).await;
+        assert!(text.ends_with("exit 0\n"), "{failpoint}: {text}");
+        catch_up(&database, &modules).await;
+
+        assert_eq!(stands(&database, ID).await, (Status::Active, 3, paused.2));
+        assert_eq!(rows(&database).await, [(1, 1), (2, 2), (3, 3)]);
+    }
 }

@@ -95,12 +95,14 @@ impl Rewind {
             Status::Booting | Status::Active => Some(self.quieten(found).await?),
             _ => None,
         };
+        store::failpoint("rewind-quiet");
         let outcome = self
             .in_lane(found, quiet.unwrap_or(before), module, to)
             .await;
         match outcome {
             // One that was only quietened goes on; one that was paused stays so.
             Ok(Ok(next)) if quiet.is_some() => {
+                store::failpoint("rewind-committed");
                 let next = self.restore(found, Some(next)).await?.unwrap_or(next);
                 Ok(Change::done(id, before, Some(next)))
             }

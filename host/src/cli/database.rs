@@ -20,8 +20,7 @@ pub struct DatabaseArguments {
     pub database_url: Option<String>,
     /// Run the SQL of guests with the rights of the host's own database role instead of roles of their own: for guests that you
     /// trust with all of them, where the host may not make roles.
-    // Told in the help of `run`; the verbs that run guests by hand take it as well.
-    #[arg(long, global = true, env = "PROJECTIONIST_WITHOUT_ROLES", hide = true)]
+    #[arg(long, global = true, env = "PROJECTIONIST_WITHOUT_ROLES")]
     pub without_roles: bool,
 }
 

@@ -122,7 +122,7 @@ impl Intake {
                 settled = Settled::NotYet;
             }
         }
-        self.register_all().await?;
+        self.register_all(&files.moving).await?;
         if settled == Settled::Yes {
             settled = self.detach_missing(files).await?;
         }
@@ -281,8 +281,9 @@ impl Intake {
         }
     }
 
-    /// Of all files with one id one speaks for it; the others are reported.
-    async fn register_all(&mut self) -> Result<(), Error> {
+    /// Of all files with one id one speaks for it; the others are reported. One that is being changed, or its settings, still speaks,
+    /// but what it held is not taken up any more.
+    async fn register_all(&mut self, moving: &[String]) -> Result<(), Error> {
         let mut by_id: BTreeMap<SubscriberId, Vec<File>> = BTreeMap::new();
         for (name, judged) in &self.judged {
             if let Some((module, _)) = &judged.guest {
@@ -307,6 +308,9 @@ impl Intake {
                 self.set_refusal(&other.name, Some(reason));
             }
             let name = chosen.file.name.clone();
+            if moving.contains(&name) {
+                continue;
+            }
             let Some(judged) = self.judged.get(&name) else {
                 continue;
             };

@@ -29,10 +29,15 @@ pub const FAILPOINTS: [&str; 15] = [
 /// The steps of any batch.
 pub const BATCH_FAILPOINTS: [&str; 3] = ["batch-opened", "batch-handled", "batch-committed"];
 
+/// The steps of an operator's `rewind` of what is at work.
+pub const REWIND_FAILPOINTS: [&str; 2] = ["rewind-quiet", "rewind-committed"];
+
 /// Dies here if this is the place.
 pub fn failpoint(name: &'static str) {
     debug_assert!(
-        FAILPOINTS.contains(&name) || BATCH_FAILPOINTS.contains(&name),
+        FAILPOINTS.contains(&name)
+            || BATCH_FAILPOINTS.contains(&name)
+            || REWIND_FAILPOINTS.contains(&name),
         "{name} is not listed"
     );
     if cfg!(debug_assertions) && wanted() == Some(name) {

@@ -57,7 +57,9 @@ pub use batch::{
 };
 pub use error::Error;
 pub use events::{Page, ReadLimit, RecordedEvent};
-pub use failpoint::{BATCH_FAILPOINTS, FAILPOINT_VARIABLE, FAILPOINTS, failpoint};
+pub use failpoint::{
+    BATCH_FAILPOINTS, FAILPOINT_VARIABLE, FAILPOINTS, REWIND_FAILPOINTS, failpoint,
+};
 pub use filter::ReadFilter;
 pub use guest_error::GuestError;
 pub use handover::{HANDOVER_LEASE, Handover, Level};
