@@ -133,7 +133,28 @@ async fn arming_never_shortens_the_sleep_of_another_host() {
         .arm_bell(Duration::from_secs(1))
         .await
         .expect("armed");
-    assert_eq!(armed_until(&database).await, armed);
+    let now = armed_until(&database).await;
+    assert!(now >= armed, "armed until {armed}, then until {now}");
+}
+
+#[tokio::test]
+async fn who_is_awake_again_silences_the_bell_unless_another_sleeps() {
+    let database = TestDatabase::new().await;
+    let (store, before) = (database.store(), armed_until(&database).await);
+    let first = store.arm_bell(LONG).await.expect("armed");
+    let again = store
+        .arm_bell(LONG)
+        .await
+        .expect("armed")
+        .after(Some(first));
+    store.disarm_bell(again).await.expect("silenced");
+    assert_eq!(armed_until(&database).await, before);
+
+    let one = store.arm_bell(LONG).await.expect("armed");
+    store.arm_bell(LONG).await.expect("armed");
+    let both = armed_until(&database).await;
+    store.disarm_bell(one).await.expect("not silenced");
+    assert_eq!(armed_until(&database).await, both, "the other one sleeps");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The one task of a host that follows the horizon of a source, for all subscriptions.
 //!
-//! While events come it polls. When they stop it goes to sleep, and appenders wake it by the bell. The order in which it
+//! While events come it polls, with the bell silent: ringing is what makes appenders slow. When they stop it goes to sleep, and
+//! appenders wake it by the bell. The order in which it
 //! does so loses no ring: arm the bell, then look at holders, then at events, then wait. An appender that had looked at
 //! the bell before it was armed is still a holder, or its events are there.
 
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::tail::{TAIL_EVENTS, Tail};
-use crate::store::{Error, Hint, Holder, Horizon, Look, ReadFilter, ReadLimit, Store};
+use crate::store::{Armed, Error, Hint, Holder, Horizon, Look, ReadFilter, ReadLimit, Store};
 
 /// The pauses between looks while awake: short after an event, longer while nothing comes or a holder is waited for.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -56,6 +57,7 @@ pub(super) fn spawn_into(
         tail,
         waited_for: Known::default(),
         open: Known::default(),
+        armed: None,
         reported: HashSet::new(),
     };
     tokio::spawn(async move {
@@ -81,6 +83,8 @@ struct HorizonTask {
     waited_for: Known,
     /// All that were there when the task went to sleep.
     open: Known,
+    /// The bell, as long as it is armed for this task.
+    armed: Option<Armed>,
     /// Those of the first that were reported.
     reported: HashSet<String>,
 }
@@ -114,6 +118,10 @@ impl HorizonTask {
         let mut last_event = Instant::now();
         loop {
             let (look, moved) = self.look().await?;
+            // Only now, when everybody has heard of what it woke up for.
+            if let Some(armed) = self.armed.take() {
+                self.store.disarm_bell(armed).await?;
+            }
             if moved || look.more {
                 (pause, last_event) = (SHORTEST_PAUSE, Instant::now());
                 continue;
@@ -134,7 +142,8 @@ impl HorizonTask {
     /// Sleeps once, unless there is something to do after all.
     async fn sleep(&mut self) -> Result<Woken, Error> {
         self.events.register();
-        self.store.arm_bell(TICK + BELL_MARGIN).await?;
+        let armed = self.store.arm_bell(TICK + BELL_MARGIN).await?;
+        self.armed = Some(armed.after(self.armed));
         let holders = self.store.holders().await?;
         self.open.meet(&holders);
         let (look, moved) = self.look().await?;

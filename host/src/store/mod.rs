@@ -55,6 +55,7 @@ pub use batch::{
     Batch, Change, Durability, Grant, LaneState, MAX_HANDLE_TIMEOUT_MS, MAX_SETUP_TIMEOUT_MS,
     Opening, Outcome, PendingAppend,
 };
+pub use bell::Armed;
 pub use error::Error;
 pub use events::{Page, ReadLimit, RecordedEvent};
 pub use failpoint::{
