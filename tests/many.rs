@@ -105,3 +105,54 @@ async fn a_list_that_does_not_fit_is_refused_before_anything_is_run() {
         .expect("rows");
     assert_eq!(found.rows.len(), 0);
 }
+
+/// Lists with the keys that a number gives, so often.
+fn spread(keys: usize, lists: usize) -> Vec<Vec<Value>> {
+    (0..lists)
+        .map(|number| account(&format!("{:03}", number % keys), "'", 1))
+        .collect()
+}
+
+#[tokio::test]
+async fn lists_count_each_however_they_go_out() {
+    for (keys, lists) in [(100, 1_000), (1, 50), (3, 40)] {
+        let database = TestDatabase::new().await;
+        let mut batch = batch(&database).await;
+        let affected = batch.execute_many(INSERT, &spread(keys, lists)).await;
+        assert_eq!(affected, Ok(lists as u64), "{keys} keys");
+        let sums = "SELECT count(*), sum(balance)::bigint, min(owner) FROM account";
+        let found = batch.query(sums, &[]).await.expect("a row");
+        let expected = [
+            Value::Integer(keys as i64),
+            Value::Integer(lists as i64),
+            Value::Text("'".to_owned()),
+        ];
+        assert_eq!(found.rows, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn what_one_of_many_rows_violates_is_told() {
+    let database = TestDatabase::new().await;
+    let mut batch = batch(&database).await;
+    let insert =
+        "INSERT INTO account (id, owner, balance, open, last_position) VALUES ($1, $2, $3, $4, $5)";
+    let mut lists = spread(50, 50);
+    lists.push(account("007", "again", 1));
+    let error = batch.execute_many(insert, &lists).await;
+    let error = error.expect_err("007 is there already");
+    assert_eq!(error.sqlstate.as_deref(), Some("23505"));
+    let mut batch = self::batch(&database).await;
+    lists[50] = vec![
+        Value::Text("x".to_owned()),
+        Value::Null,
+        Value::Integer(1),
+        Value::Null,
+        Value::Integer(1),
+    ];
+    let error = batch.execute_many(insert, &lists).await;
+    assert_eq!(
+        error.expect_err("not null").sqlstate.as_deref(),
+        Some("23502")
+    );
+}

@@ -1,23 +1,37 @@
-//! One statement of a guest with many lists of parameters, without a round trip for each: the statement is prepared under a
-//! name, and then executed by many short statements in one message.
+//! One statement of a guest with many lists of parameters, without a round trip for each.
 //!
-//! The driver cannot send a prepared statement twice without waiting for the first answer. The simple protocol takes many
-//! statements at once, but no parameters: they travel as literals. The text of the guest itself goes through the
-//! extended protocol alone, which takes one statement, whatever a guest has set in its session.
+//! INSERTs of rows that do not conflict with one another are [merged](merged) into one of several rows. For everything else
+//! the statement is prepared under a name, and then executed by many short statements in one message: the driver cannot
+//! send a prepared statement twice without waiting for the first answer. The simple protocol takes many statements at once,
+//! but no parameters: they travel as literals. The text of the guest itself goes through the extended protocol alone, which
+//! takes one statement, whatever a guest has set in its session.
+
+mod merged;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sqlx::postgres::PgStatement;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::GuestError;
-use super::statement::{check, execute, prepare};
+use super::statement::{check, execute, parameter_types, prepare};
 use super::value::{self, Value};
+use merged::Merged;
 
 /// Bytes of one message, at least those of one list of parameters.
 const MESSAGE_BYTES: usize = 256 * 1024;
 
+/// Lists of a merged statement, no more.
+const MERGED_LISTS_MAX: usize = 1_000;
+
+/// Lists that a merged statement has on average, for it to pay: it costs a round trip.
+const MERGED_LISTS_MIN: usize = 8;
+
 /// A name that no other statement of a connection has.
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
+
+/// A list of parameters as texts.
+type Texts = Vec<Option<String>>;
 
 /// Runs a statement once for each list of parameters, in their order.
 pub(super) async fn execute_many(
@@ -32,6 +46,52 @@ pub(super) async fn execute_many(
     for parameters in lists {
         check(&statement, parameters)?;
     }
+    let lists = lists.iter().map(|list| texts(list));
+    let lists = lists.collect::<Result<Vec<Texts>, _>>()?;
+    match merge(sql, &statement, &lists) {
+        Some((sql, runs)) => execute_merged(connection, sql, &runs).await,
+        None => execute_each(connection, sql, &lists).await,
+    }
+}
+
+/// The merged statement and what it is run with, if that pays.
+fn merge<'a>(
+    sql: &str,
+    statement: &PgStatement,
+    lists: &'a [Texts],
+) -> Option<(String, Vec<&'a [Texts]>)> {
+    let merged = Merged::of(sql, parameter_types(statement))?;
+    let runs: Vec<&[Texts]> = merged
+        .runs(lists)
+        .into_iter()
+        .flat_map(|run| run.chunks(MERGED_LISTS_MAX))
+        .collect();
+    (lists.len() >= runs.len() * MERGED_LISTS_MIN).then_some((merged.sql, runs))
+}
+
+async fn execute_merged(
+    connection: &mut PgConnection,
+    sql: String,
+    runs: &[&[Texts]],
+) -> Result<u64, GuestError> {
+    let mut affected = 0;
+    for run in runs {
+        let width = run.first().map_or(0, Vec::len);
+        let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
+        for place in 0..width {
+            let column: Vec<&Option<String>> = run.iter().map(|list| &list[place]).collect();
+            query = query.bind(column);
+        }
+        affected += query.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(affected)
+}
+
+async fn execute_each(
+    connection: &mut PgConnection,
+    sql: &str,
+    lists: &[Texts],
+) -> Result<u64, GuestError> {
     let name = format!("pj_many_{}", NEXT_NAME.fetch_add(1, Ordering::Relaxed));
     sqlx::query(AssertSqlSafe(format!("PREPARE {name} AS {sql}")))
         .persistent(false)
@@ -40,7 +100,7 @@ pub(super) async fn execute_many(
     let mut affected = 0;
     let mut message = String::new();
     for parameters in lists {
-        add_execution(&mut message, &name, parameters)?;
+        add_execution(&mut message, &name, parameters);
         if message.len() >= MESSAGE_BYTES {
             affected += send(connection, std::mem::take(&mut message)).await?;
         }
@@ -50,6 +110,16 @@ pub(super) async fn execute_many(
     Ok(affected)
 }
 
+fn texts(parameters: &[Value]) -> Result<Texts, GuestError> {
+    let text = |(index, parameter)| {
+        value::to_text(parameter).map_err(|problem| {
+            let message = format!("parameter ${}: {problem}", index + 1);
+            GuestError::new("bad-parameter", message)
+        })
+    };
+    parameters.iter().enumerate().map(text).collect()
+}
+
 async fn send(connection: &mut PgConnection, message: String) -> Result<u64, GuestError> {
     let done = sqlx::raw_sql(AssertSqlSafe(message))
         .execute(connection)
@@ -57,22 +127,17 @@ async fn send(connection: &mut PgConnection, message: String) -> Result<u64, Gue
     Ok(done.rows_affected())
 }
 
-fn add_execution(message: &mut String, name: &str, parameters: &[Value]) -> Result<(), GuestError> {
+fn add_execution(message: &mut String, name: &str, parameters: &[Option<String>]) {
     message.push_str("EXECUTE ");
     message.push_str(name);
     for (index, parameter) in parameters.iter().enumerate() {
         message.push(if index == 0 { '(' } else { ',' });
-        let text = value::to_text(parameter).map_err(|problem| {
-            let message = format!("parameter ${}: {problem}", index + 1);
-            GuestError::new("bad-parameter", message)
-        })?;
-        match text {
+        match parameter {
             None => message.push_str("NULL"),
-            Some(text) => add_literal(message, &text),
+            Some(text) => add_literal(message, text),
         }
     }
     message.push_str(if parameters.is_empty() { ";" } else { ");" });
-    Ok(())
 }
 
 /// A literal that means the same under every setting of a session: with E before it backslashes always escape, and of ASCII
@@ -103,8 +168,9 @@ mod tests {
             Value::Integer(-5),
             Value::Bytes(vec![0, 255]),
         ];
-        add_execution(&mut message, "pj_many_7", &parameters).expect("all have a text");
-        add_execution(&mut message, "pj_many_7", &[]).expect("there is nothing");
+        let parameters = texts(&parameters).expect("all have a text");
+        add_execution(&mut message, "pj_many_7", &parameters);
+        add_execution(&mut message, "pj_many_7", &[]);
         assert_eq!(
             message,
             "EXECUTE pj_many_7(E'it''s \\\\ a \"\\U000000FC\"\\U0000000A\\U0001F600',NULL,E'-5',E'\\\\x00ff');\
@@ -114,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_text_that_the_server_cannot_hold_is_refused_by_its_number() {
-        let refused = add_execution(&mut String::new(), "x", &[Value::Text("\0".to_owned())]);
+        let refused = texts(&[Value::Text("\0".to_owned())]);
         let message = refused.expect_err("NUL is no character of a text").message;
         assert_eq!(
             message,

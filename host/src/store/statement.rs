@@ -148,10 +148,7 @@ pub(super) fn check(statement: &PgStatement, parameters: &[Value]) -> Result<(),
 }
 
 fn encode(statement: &PgStatement, parameters: &[Value]) -> Result<Vec<Encoded>, GuestError> {
-    let types: &[PgTypeInfo] = match statement.parameters() {
-        Some(Either::Left(types)) => types,
-        _ => &[],
-    };
+    let types = parameter_types(statement);
     if types.len() != parameters.len() {
         return Err(GuestError::new(
             "bad-parameter",
@@ -173,6 +170,14 @@ fn encode(statement: &PgStatement, parameters: &[Value]) -> Result<Vec<Encoded>,
         Ok(Encoded { bytes, info })
     };
     parameters.iter().zip(types).enumerate().map(one).collect()
+}
+
+/// The types that the server inferred for the parameters.
+pub(super) fn parameter_types(statement: &PgStatement) -> &[PgTypeInfo] {
+    match statement.parameters() {
+        Some(Either::Left(types)) => types,
+        _ => &[],
+    }
 }
 
 /// A parameter in the bytes that the server wants.

@@ -23,14 +23,32 @@ pub(super) enum Unclear {
     Unended,
 }
 
+/// A token and where it stands, in bytes.
+pub(super) struct Placed {
+    pub token: Token,
+    pub begin: usize,
+    pub end: usize,
+}
+
 /// Reads the whole statement.
 pub(super) fn tokens(statement: &str) -> Result<Vec<Token>, Unclear> {
+    let placed = placed_tokens(statement)?.into_iter();
+    Ok(placed.map(|placed| placed.token).collect())
+}
+
+/// The same, with places.
+pub(super) fn placed_tokens(statement: &str) -> Result<Vec<Placed>, Unclear> {
     let mut scanner = Scanner { rest: statement };
     let mut found = Vec::new();
-    while let Some(token) = scanner.next()? {
-        found.push(token);
+    loop {
+        scanner.skip_blank()?;
+        let begin = statement.len() - scanner.rest.len();
+        let Some(token) = scanner.next()? else {
+            return Ok(found);
+        };
+        let end = statement.len() - scanner.rest.len();
+        found.push(Placed { token, begin, end });
     }
-    Ok(found)
 }
 
 /// Other spaces are letters to the server.
@@ -41,8 +59,8 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
+    /// The token that begins here.
     fn next(&mut self) -> Result<Option<Token>, Unclear> {
-        self.skip_blank()?;
         let Some(first) = self.rest.chars().next() else {
             return Ok(None);
         };

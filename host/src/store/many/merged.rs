@@ -1,0 +1,305 @@
+//! Several INSERTs of one row made into one INSERT of several rows, where that is the same.
+//!
+//! It is, for `INSERT INTO table (columns) VALUES ($1, ..)` with nothing but parameters as values, and at most an
+//! `ON CONFLICT` behind it that reads no other row: the server takes the rows one after the other. Only a row that conflicts
+//! with one of the same statement is refused, so lists with the same key go out in statements of their own.
+
+use std::collections::HashSet;
+
+use sqlx::TypeInfo as _;
+use sqlx::postgres::PgTypeInfo;
+
+use crate::store::tokens::{Placed, Token, placed_tokens};
+
+/// Types by the names that the driver has for them, as SQL writes them. Whatever has another goes another way.
+const TYPES: [(&str, &str); 15] = [
+    ("TEXT", "text"),
+    ("VARCHAR", "varchar"),
+    ("INT2", "int2"),
+    ("INT4", "int4"),
+    ("INT8", "int8"),
+    ("BOOL", "bool"),
+    ("FLOAT4", "float4"),
+    ("FLOAT8", "float8"),
+    ("NUMERIC", "numeric"),
+    ("UUID", "uuid"),
+    ("DATE", "date"),
+    ("TIMESTAMP", "timestamp"),
+    ("TIMESTAMPTZ", "timestamptz"),
+    ("JSON", "json"),
+    ("JSONB", "jsonb"),
+];
+
+/// Types of which equal values have equal texts: of others one could not tell which lists have the same key.
+const KEY_TYPES: [&str; 9] = [
+    "TEXT",
+    "VARCHAR",
+    "INT2",
+    "INT4",
+    "INT8",
+    "BOOL",
+    "UUID",
+    "DATE",
+    "TIMESTAMPTZ",
+];
+
+/// Words after which a statement reads more than the row in hand.
+const READING_WORDS: [&str; 5] = ["select", "table", "values", "with", "returning"];
+
+/// How lists of parameters go out together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Merged {
+    /// Takes one `text[]` for each parameter.
+    pub sql: String,
+    /// Places of the parameters by which rows conflict; empty: none does.
+    key: Vec<usize>,
+}
+
+impl Merged {
+    /// `None`: the statement is of another kind.
+    pub fn of(statement: &str, types: &[PgTypeInfo]) -> Option<Merged> {
+        let names: Vec<&str> = types.iter().map(|info| info.name()).collect();
+        Merged::with(statement, &names)
+    }
+
+    fn with(statement: &str, types: &[&str]) -> Option<Merged> {
+        let tokens = placed_tokens(statement).ok()?;
+        let mut rest = Rest {
+            statement,
+            tokens: &tokens,
+        };
+        rest.word("insert")?;
+        rest.word("into")?;
+        rest.name()?;
+        if rest.symbol('.').is_some() {
+            rest.name()?;
+        }
+        if rest.word("as").is_some() {
+            rest.name()?;
+        }
+        let columns = rest.list(Rest::name)?;
+        let values_at = rest.tokens.first()?.begin;
+        rest.word("values")?;
+        let places = rest.list(Rest::parameter)?;
+        let tail_at = rest
+            .tokens
+            .first()
+            .map_or(statement.len(), |next| next.begin);
+        if columns.len() != places.len() {
+            return None;
+        }
+        let key = rest.conflict(&columns, &places)?;
+        let all: HashSet<usize> = places.iter().copied().collect();
+        if all.len() != types.len() || all.iter().any(|place| *place >= types.len()) {
+            return None;
+        }
+        if key.iter().any(|place| !KEY_TYPES.contains(&types[*place])) {
+            return None;
+        }
+        let cast = |place: &usize| {
+            let (_, name) = TYPES.iter().find(|(name, _)| *name == types[*place])?;
+            Some(format!("u.c{place}::pg_catalog.{name}"))
+        };
+        let casts: Option<Vec<String>> = places.iter().map(cast).collect();
+        let unnest = |place| format!("pg_catalog.unnest(${}::pg_catalog.text[])", place + 1);
+        let sql = format!(
+            "{} SELECT {} FROM ROWS FROM ({}) AS u ({}) {}",
+            &statement[..values_at],
+            casts?.join(", "),
+            joined(types.len(), unnest),
+            joined(types.len(), |place| format!("c{place}")),
+            &statement[tail_at..]
+        );
+        Some(Merged { sql, key })
+    }
+
+    /// The lists, as texts, in statements whose rows do not conflict with one another. Their order stays.
+    pub fn runs<'a>(&self, lists: &'a [Vec<Option<String>>]) -> Vec<&'a [Vec<Option<String>>]> {
+        if self.key.is_empty() {
+            return vec![lists];
+        }
+        let mut runs = Vec::new();
+        let mut begin = 0;
+        let mut keys = HashSet::new();
+        for (index, list) in lists.iter().enumerate() {
+            let key: Vec<&Option<String>> = self.key.iter().map(|place| &list[*place]).collect();
+            if !keys.insert(key.clone()) {
+                runs.push(&lists[begin..index]);
+                begin = index;
+                keys.clear();
+                keys.insert(key);
+            }
+        }
+        runs.push(&lists[begin..]);
+        runs
+    }
+}
+
+fn joined(count: usize, one: impl Fn(usize) -> String) -> String {
+    (0..count).map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// What of a statement is not read yet. Whatever is not as expected is `None`, and then there is no more to be said.
+struct Rest<'a> {
+    statement: &'a str,
+    tokens: &'a [Placed],
+}
+
+impl Rest<'_> {
+    fn word(&mut self, word: &str) -> Option<()> {
+        self.take(|token| matches!(token, Token::Word(found) if found == word))?;
+        Some(())
+    }
+
+    fn symbol(&mut self, symbol: char) -> Option<()> {
+        self.take(|token| *token == Token::Symbol(symbol))?;
+        Some(())
+    }
+
+    /// A name as the server takes it.
+    fn name(&mut self) -> Option<String> {
+        let token = self.take(|token| matches!(token, Token::Word(_) | Token::Quoted(_)))?;
+        match &token.token {
+            Token::Word(name) | Token::Quoted(name) => Some(name.clone()),
+            Token::Symbol(_) | Token::Value => None,
+        }
+    }
+
+    /// The place of a parameter, from 0.
+    fn parameter(&mut self) -> Option<usize> {
+        let statement = self.statement;
+        let token = self.take(|token| *token == Token::Value)?;
+        let number = statement[token.begin..token.end].strip_prefix('$')?;
+        number.parse::<usize>().ok()?.checked_sub(1)
+    }
+
+    /// Something in parentheses, one after the other.
+    fn list<T>(&mut self, one: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        self.symbol('(')?;
+        let mut all = vec![one(self)?];
+        while self.symbol(',').is_some() {
+            all.push(one(self)?);
+        }
+        self.symbol(')')?;
+        Some(all)
+    }
+
+    /// What is left: nothing, or an ON CONFLICT. The places of the parameters by which rows may conflict.
+    fn conflict(&mut self, columns: &[String], places: &[usize]) -> Option<Vec<usize>> {
+        if self.tokens.is_empty() {
+            return Some(Vec::new());
+        }
+        self.word("on")?;
+        self.word("conflict")?;
+        let target = match self.tokens.first()?.token {
+            Token::Symbol('(') => self.list(Rest::name)?,
+            _ => Vec::new(),
+        };
+        self.word("do")?;
+        if self.word("nothing").is_some() {
+            return self.tokens.is_empty().then(Vec::new);
+        }
+        self.word("update")?;
+        let reads_on = self.tokens.iter().any(|placed| match &placed.token {
+            Token::Word(word) => READING_WORDS.contains(&word.as_str()),
+            Token::Value => self.statement[placed.begin..].starts_with('$'),
+            Token::Symbol(symbol) => *symbol == ';',
+            Token::Quoted(_) => false,
+        });
+        if reads_on || target.is_empty() {
+            return None;
+        }
+        let place = |name: &String| {
+            let index = columns.iter().position(|column| column == name)?;
+            Some(places[index])
+        };
+        target.iter().map(place).collect()
+    }
+
+    fn take(&mut self, is_it: impl Fn(&Token) -> bool) -> Option<&Placed> {
+        let (first, rest) = self.tokens.split_first()?;
+        if !is_it(&first.token) {
+            return None;
+        }
+        self.tokens = rest;
+        Some(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPES_OF_TWO: [&str; 2] = ["TEXT", "INT8"];
+
+    #[test]
+    fn rows_of_parameters_are_merged() {
+        let upsert = "INSERT INTO s.t AS a (\"Id\", n) VALUES ($1, $2)\nON CONFLICT (\"Id\") DO UPDATE SET n = a.n + excluded.n -- adds";
+        let merged = Merged::with(upsert, &TYPES_OF_TWO).expect("it can be");
+        assert_eq!(
+            merged.sql,
+            "INSERT INTO s.t AS a (\"Id\", n)  SELECT u.c0::pg_catalog.text, u.c1::pg_catalog.int8 \
+             FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u (c0, c1) \
+             ON CONFLICT (\"Id\") DO UPDATE SET n = a.n + excluded.n -- adds"
+        );
+        assert_eq!(merged.key, [0]);
+        let swapped = Merged::with("insert into t (a, b) values ($2, $1)", &TYPES_OF_TWO);
+        let sql = swapped.expect("it can be").sql;
+        assert!(
+            sql.contains("SELECT u.c1::pg_catalog.int8, u.c0::pg_catalog.text"),
+            "{sql}"
+        );
+        let ignoring = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        assert_eq!(
+            Merged::with(ignoring, &TYPES_OF_TWO)
+                .expect("it can be")
+                .key,
+            [0; 0]
+        );
+    }
+
+    #[test]
+    fn what_could_mean_something_else_is_not() {
+        for statement in [
+            "UPDATE t SET a = $1 WHERE b = $2",
+            "INSERT INTO t VALUES ($1, $2)",
+            "INSERT INTO t (a, b) VALUES ($1, $2), ($1, $2)",
+            "INSERT INTO t (a, b) VALUES ($1, $2 + 1)",
+            "INSERT INTO t (a, b) VALUES ($1, $2) RETURNING a",
+            "INSERT INTO t (a, b) VALUES ($1, $$2$$)",
+            "INSERT INTO t (a, b) SELECT $1, $2",
+            "INSERT INTO t (a, b) OVERRIDING SYSTEM VALUE VALUES ($1, $2)",
+            "WITH x AS (SELECT 1) INSERT INTO t (a, b) VALUES ($1, $2)",
+            "INSERT INTO t (a) VALUES ($1) ON CONFLICT (a) DO UPDATE SET n = $2",
+            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (c) DO UPDATE SET b = 1",
+            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (lower(a)) DO UPDATE SET b = 1",
+            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT ON CONSTRAINT c DO UPDATE SET b = 1",
+            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = (SELECT count(*) FROM t)",
+        ] {
+            assert_eq!(Merged::with(statement, &TYPES_OF_TWO), None, "{statement}");
+        }
+        let insert = "INSERT INTO t (a, b) VALUES ($1, $2)";
+        assert_eq!(Merged::with(insert, &["TEXT", "POINT"]), None);
+        let upsert = format!("{insert} ON CONFLICT (a) DO UPDATE SET b = 1");
+        assert_eq!(
+            Merged::with(&upsert, &["NUMERIC", "INT8"]),
+            None,
+            "1.0 and 1.00 are one key"
+        );
+    }
+
+    #[test]
+    fn lists_of_one_key_are_in_statements_of_their_own() {
+        let list = |key: &str| vec![Some(key.to_owned()), None];
+        let lists: Vec<_> = ["a", "b", "a", "c", "b", "b"].map(list).into();
+        let lengths = |statement| {
+            let merged = Merged::with(statement, &TYPES_OF_TWO).expect("it can be");
+            let runs = merged.runs(&lists);
+            runs.iter().map(|run| run.len()).collect::<Vec<_>>()
+        };
+        let insert = "INSERT INTO t (a, b) VALUES ($1, $2)";
+        assert_eq!(lengths(insert), [6]);
+        let upsert = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = 1";
+        assert_eq!(lengths(upsert), [2, 3, 1]);
+    }
+}
