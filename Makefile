@@ -18,10 +18,10 @@ BUILT_GUESTS := $(CARGO_TARGET_DIR)/guests/wasm32-wasip2/release
 EXAMPLES := $(notdir $(wildcard guests/examples/*))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance versions lint check audit docs guests modules hostile bench clean
+.PHONY: help setup run test conformance versions lint check audit docs guests modules hostile bench bench/peers clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z\/]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Check what a build needs; install or name what is missing
 	@.ci/setup
@@ -75,6 +75,9 @@ hostile: setup guests ## Let hostile guests loose beside a working one, and show
 	@rm -rf $(CARGO_TARGET_DIR)/hostile
 	cargo test --locked -p projectionist --test integration -- hostile:: $(HOSTILE_ARGUMENTS)
 	@.ci/hostile-table $(CARGO_TARGET_DIR)/hostile
+
+bench/peers: ## Install the listeners that the benchmark compares with where they are there: Node's and Python's
+	@.ci/peers
 
 bench: setup modules ## Measure everything against what is possible (builds for release first); WORKLOAD=accounts EVENTS=n RUNS=n
 	cargo run --locked --release -p bench

@@ -39,6 +39,17 @@ pub fn ended_children_cpu_seconds(process: &str) -> anyhow::Result<f64> {
     Ok((fields[13] + fields[14]) / TICKS_PER_SECOND)
 }
 
+/// Processor time of the children that are there.
+pub fn children_cpu_seconds(process: &str) -> anyhow::Result<f64> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let children = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    // One that has just ended is among those that have.
+    let seconds = children
+        .split_whitespace()
+        .filter_map(|child| cpu_seconds(child).ok());
+    Ok(seconds.sum())
+}
+
 /// Resident memory of a process: `VmRSS:` now, `VmHWM:` at its peak.
 pub fn memory_mib(process: &str, name: &str) -> anyhow::Result<f64> {
     let path = format!("/proc/{process}/status");

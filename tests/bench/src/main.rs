@@ -1,7 +1,8 @@
 //! `make bench`: each workload against this host and against what is possible at all, in the same run.
 //!
 //! Every contender is a process of its own, so that its processor time and memory are its own; they take turns, round by
-//! round, and ratios are taken within a round: what else the machine does meanwhile meets all of them alike.
+//! round, in another order each time, and ratios are taken within a round: what else the machine does meanwhile meets all of
+//! them alike. The median of the rounds counts.
 
 mod contender;
 mod events;
@@ -33,9 +34,9 @@ struct Arguments {
     /// Events of the log.
     #[arg(long, env = "EVENTS", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     events: u64,
-    /// Rounds; the medians count.
-    #[arg(long, env = "RUNS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
+    /// Rounds of each workload; the medians count. Default: 3, and more where a round is short.
+    #[arg(long, env = "RUNS", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
     /// Where results and compiled guests are kept. Default: `bench` in the target directory.
     #[arg(long)]
     directory: Option<PathBuf>,
@@ -56,6 +57,8 @@ enum Workload {
     Import,
     /// Many subscriptions that want the same events.
     FanOut,
+    /// Very many subscriptions, of which few have anything to do.
+    Idle,
     /// Many clients that append at once.
     Append,
     /// A guest that is replaced while events come.
@@ -71,7 +74,7 @@ enum Workload {
 /// What all workloads share.
 struct Bench {
     events: u64,
-    runs: u32,
+    runs: Option<u32>,
     directory: PathBuf,
     guests: PathBuf,
     server: Server,
@@ -145,6 +148,7 @@ impl Workload {
             Workload::Live => workload::live::run(bench, report).await,
             Workload::Import => workload::import::run(bench, report).await,
             Workload::FanOut => workload::fan_out::run(bench, report).await,
+            Workload::Idle => workload::idle::run(bench, report).await,
             Workload::Append => workload::append::run(bench, report).await,
             Workload::Reload => workload::reload::reload(bench, report).await,
             Workload::Start => workload::reload::start(bench, report).await,
@@ -155,6 +159,11 @@ impl Workload {
 }
 
 impl Bench {
+    /// How many rounds a workload takes that usually takes so many.
+    fn rounds(&self, usual: u32) -> u32 {
+        self.runs.unwrap_or(usual)
+    }
+
     /// Where the host keeps compiled guests between runs.
     fn cache(&self) -> PathBuf {
         self.directory.join("cache")

@@ -18,7 +18,6 @@ pub struct Report {
     machine: String,
     load_average: String,
     postgresql: String,
-    runs: u32,
     results: Vec<Line>,
     /// Each the median of the ratios within a round.
     ratios: BTreeMap<&'static str, f64>,
@@ -31,6 +30,7 @@ struct Line {
     workload: &'static str,
     contender: String,
     events: u64,
+    runs: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     events_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,8 +59,13 @@ impl Rounds {
 
     /// The rate of one contender in those of another, round by round.
     pub fn ratio(&self, of: Contender, to: Contender) -> f64 {
+        self.ratio_by(of, to, Sample::rate)
+    }
+
+    /// What one contender has of something, in those of another, round by round.
+    pub fn ratio_by(&self, of: Contender, to: Contender, what: impl Fn(&Sample) -> f64) -> f64 {
         let rounds = self.of(of).iter().zip(self.of(to));
-        median(rounds.map(|(of, to)| of.rate() / to.rate()))
+        median(rounds.map(|(of, to)| what(of) / what(to)))
     }
 
     pub fn peak_rss_mib(&self, of: Contender) -> f64 {
@@ -81,7 +86,6 @@ impl Report {
             machine: machine::processor(),
             load_average: machine::load(),
             postgresql: bench.server.version().await?,
-            runs: bench.runs,
             results: Vec::new(),
             ratios: BTreeMap::new(),
             figures: BTreeMap::new(),
@@ -97,6 +101,7 @@ impl Report {
                 workload,
                 contender: contender.to_string(),
                 events: samples.first().map_or(0, |sample| sample.events),
+                runs: samples.len(),
                 events_per_second: latencies.is_empty().then(|| middle(Sample::rate)),
                 p50_ms: at(50),
                 p99_ms: at(99),
@@ -129,8 +134,8 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "\n{}, PostgreSQL {}, load average {} at the start; medians of {} runs\n",
-            self.machine, self.postgresql, self.load_average, self.runs
+            "\n{}, PostgreSQL {}, load average {} at the start; medians of the runs, ratios within a run\n",
+            self.machine, self.postgresql, self.load_average
         )?;
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
@@ -138,6 +143,7 @@ impl fmt::Display for Report {
             "workload",
             "contender",
             "events",
+            "runs",
             "events/s",
             "p50 ms",
             "p99 ms",
@@ -154,6 +160,7 @@ impl fmt::Display for Report {
                 line.workload.to_owned(),
                 line.contender.clone(),
                 line.events.to_string(),
+                line.runs.to_string(),
                 number(line.events_per_second, 0),
                 number(line.p50_ms, 2),
                 number(line.p99_ms, 2),

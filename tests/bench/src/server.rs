@@ -82,6 +82,11 @@ impl Server {
         machine::ended_children_cpu_seconds(&self.postmaster)
     }
 
+    /// The same with those that are there now.
+    pub fn busy_seconds(&self) -> anyhow::Result<f64> {
+        Ok(self.cpu_seconds()? + machine::children_cpu_seconds(&self.postmaster)?)
+    }
+
     pub async fn version(&self) -> anyhow::Result<String> {
         let mut connection = PgConnection::connect(self.cluster.url()).await?;
         Ok(sqlx::query_scalar("SHOW server_version")
@@ -118,6 +123,19 @@ impl Server {
             fill(&self.url_of(&template), events, accounts).await?;
         }
         self.copy(&template, name).await
+    }
+
+    /// Reads the log once, so that it is no warmer for whoever comes later.
+    pub async fn warm(&self, database: &str) -> anyhow::Result<()> {
+        let mut connection = PgConnection::connect(&self.url_of(database)).await?;
+        // By its index: a long scan would keep nothing in memory.
+        sqlx::raw_sql(
+            "SET enable_seqscan = off; SET enable_sort = off;
+             SELECT count(e.data) FROM (SELECT l.data FROM projectionist.events l ORDER BY l.position OFFSET 0) e",
+        )
+        .execute(&mut connection)
+        .await?;
+        Ok(connection.close().await?)
     }
 
     pub async fn drop(&self, database: &str) -> anyhow::Result<()> {

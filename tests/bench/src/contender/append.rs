@@ -13,7 +13,7 @@ use crate::sample::Sample;
 const CLIENTS: u32 = 32;
 
 /// How long they go on.
-const TIME: Duration = Duration::from_secs(4);
+const TIME: Duration = Duration::from_secs(2);
 
 const DEPOSITED: &str = r#"[{"type":"MoneyDeposited","data":{"account":"000001","amount":5,"currency":"EUR","channel":"mobile","counterparty":"DE89370400440532013000","reference":"REF-0000000001","note":"rent"}}]"#;
 const OPENED: &str =

@@ -79,6 +79,12 @@ pub enum Contender {
     FanOutOwnWork,
     /// This host with many subscriptions.
     HostFanOut,
+    /// The same with ten of them, alone and among a thousand.
+    HostTen,
+    HostTenOfAThousand,
+    /// Projections of emmett-postgresql and of eventsourcing, if they are installed.
+    EmmettAsync,
+    EventsourcingAsync,
 }
 
 impl fmt::Display for Contender {
@@ -189,11 +195,16 @@ pub async fn take_part(words: &[String]) -> anyhow::Result<()> {
         Contender::AppendersAlone | Contender::AppendersWithBell => append::run(url).await,
         Contender::FanOutPrepared => host::once(url, input, cache).await,
         Contender::FanOutOwnWork => fan_out::own_work(url, input, cache).await,
-        Contender::HostFanOut => host::fan_out(url, input, cache, input_ended()).await,
+        Contender::HostFanOut | Contender::HostTen | Contender::HostTenOfAThousand => {
+            host::fan_out(url, input, cache, input_ended()).await
+        }
         Contender::HostLive | Contender::HostLiveAlone => {
             host::live(url, input, cache, input_ended()).await
         }
-        Contender::Disintegrate | Contender::DisintegrateAsync => {
+        Contender::Disintegrate
+        | Contender::DisintegrateAsync
+        | Contender::EmmettAsync
+        | Contender::EventsourcingAsync => {
             anyhow::bail!("this one is a program of its own")
         }
         Contender::HostCatchUp

@@ -8,6 +8,8 @@ use crate::Bench;
 use crate::contender::{self, Contender};
 use crate::report::{Report, Rounds};
 
+const ROUNDS: u32 = 6;
+
 const EMPTY_TRIGGER: &str = "CREATE OR REPLACE FUNCTION projectionist.ring_the_bell() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN NULL; END'";
 
@@ -15,8 +17,12 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "append";
     let modules = modules::with(bench, "accounts")?;
     let mut rounds = Rounds::default();
-    for _ in 0..bench.runs {
-        for contender in [Contender::AppendersAlone, Contender::AppendersWithBell] {
+    for round in 0..bench.rounds(ROUNDS) {
+        let mut order = [Contender::AppendersAlone, Contender::AppendersWithBell];
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for contender in order {
             let database = bench.server.empty(WORKLOAD).await?;
             let url = bench.server.url_of(&database);
             let mut watcher = Watcher::connect(&url).await?;

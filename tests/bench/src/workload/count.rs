@@ -1,30 +1,32 @@
 //! `count`: a processor that looks at every event and writes one number a chunk.
 
-use super::{check, modules};
+use super::modules;
+use super::turns::{self, Check, Turn};
 use crate::Bench;
 use crate::contender::Contender;
-use crate::report::{Report, Rounds};
+use crate::events::accounts_of;
+use crate::report::Report;
+
+const ROUNDS: u32 = 5;
+
+/// How many times the events of the other workloads: reading them takes so little that what comes before would count.
+const TIMES: u64 = 4;
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "count";
     let modules = modules::with(bench, "counts")?;
-    let mut rounds = Rounds::default();
-    for _ in 0..bench.runs {
-        let database = bench.server.with_log(bench.events, WORKLOAD).await?;
-        for contender in [Contender::RawRead, Contender::HostCounts] {
-            let sample = bench
-                .sample(WORKLOAD, contender, &database, modules.path())
-                .await?;
-            rounds.add(contender, sample);
-        }
-        let counted = "SELECT events FROM counts.counter";
-        check::count(bench, &database, counted, bench.events).await?;
-        bench.server.drop(&database).await?;
-    }
+    let turn = |contender, check| Turn {
+        contender,
+        events: bench.events * TIMES,
+        accounts: accounts_of(bench.events),
+        modules: modules.path(),
+        check,
+    };
+    let (raw, host) = (Contender::RawRead, Contender::HostCounts);
+    let counted = Check::Count("SELECT events FROM counts.counter");
+    let turns = [turn(raw, Check::None), turn(host, counted)];
+    let rounds = turns::take(bench, WORKLOAD, bench.rounds(ROUNDS), &turns).await?;
     report.add(WORKLOAD, &rounds);
-    report.ratio(
-        "count_vs_raw_read",
-        rounds.ratio(Contender::HostCounts, Contender::RawRead),
-    );
+    report.ratio("count_vs_raw_read", rounds.ratio(host, raw));
     Ok(())
 }

@@ -9,12 +9,14 @@ use crate::report::{Report, Rounds};
 
 const HAPPENED: &str = r#"[{"type":"Happened","data":{"note":"monthly salary, paid on the last working day","reference":"REF-0000000001","channel":"mobile"}}]"#;
 
+const ROUNDS: u32 = 3;
+
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "fan-out";
     let modules = modules::with_tallies(bench, FAN_OUT_SUBSCRIPTIONS)?;
     let mut rounds = Rounds::default();
     let mut ratios = Vec::new();
-    for _ in 0..bench.runs {
+    for _ in 0..bench.rounds(ROUNDS) {
         let database = bench.server.empty("fan_out").await?;
         let url = bench.server.url_of(&database);
         let prepared = Contender::FanOutPrepared;

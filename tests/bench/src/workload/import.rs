@@ -11,6 +11,8 @@ use crate::events::Events;
 use crate::report::{Report, Rounds};
 use crate::server::copy_line;
 
+const ROUNDS: u32 = 3;
+
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "import";
     let place = bench.server.place();
@@ -30,7 +32,7 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     std::fs::set_permissions(&rows, std::fs::Permissions::from_mode(0o644))?;
 
     let mut rounds = Rounds::default();
-    for _ in 0..bench.runs {
+    for _ in 0..bench.rounds(ROUNDS) {
         for (contender, file) in [
             (Contender::NativeCopy, &rows),
             (Contender::HostImport, &lines),

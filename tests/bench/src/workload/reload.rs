@@ -13,6 +13,8 @@ use crate::contender::{self, Contender};
 use crate::report::Report;
 use crate::sample::median;
 
+const ROUNDS: u32 = 7;
+
 /// Guests beside the one whose first event is waited for.
 const WAITING: u8 = 19;
 
@@ -27,7 +29,7 @@ const OPENED: &str =
 
 pub async fn reload(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let (mut compiled, mut cached) = (Vec::new(), Vec::new());
-    for _ in 0..bench.runs {
+    for _ in 0..bench.rounds(ROUNDS) {
         let modules = tempfile::tempdir()?;
         put(bench, &modules, "records", &[])?;
         let database = bench.server.empty("reload").await?;
@@ -66,7 +68,7 @@ pub async fn start(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let mut watcher = Watcher::connect(&url).await?;
     let mut times = Vec::new();
     // The first one sets up and compiles.
-    for round in 0..=bench.runs {
+    for round in 0..=bench.rounds(ROUNDS) {
         let position = watcher.append("account-000001", OPENED).await?;
         let began = Instant::now();
         let host = contender::start(bench, Contender::HostLive, &url, modules.path())?;

@@ -1,47 +1,50 @@
 //! `sql`: guests that write by statements, one an event, on a part of the log.
 
-use super::accounts::SLICE;
-use super::{check, modules};
+use std::path::Path;
+
+use super::modules;
+use super::turns::{self, Check, Turn};
 use crate::Bench;
 use crate::contender::Contender;
-use crate::report::{Report, Rounds};
+use crate::events::accounts_of;
+use crate::report::Report;
+
+const ROUNDS: u32 = 5;
+
+/// One round trip an event is so slow that a part of the log has to do: so many times less.
+const SLICE: u64 = 10;
+
+/// Statements that are handed over together are so fast that the part is larger, so many times, over as many accounts.
+const MANY_TIMES: u64 = 4;
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "sql";
     let by_statement = modules::with(bench, "accounts_by_statement")?;
     let by_many = modules::with(bench, "accounts_by_many")?;
-    let order = [
-        (Contender::NativePerEvent, "native_per_event", &by_statement),
-        (
-            Contender::HostByStatement,
-            "accounts_by_statement_1",
-            &by_statement,
+    let slice = bench.events / SLICE;
+    let turn = |contender, events, modules, schema| Turn {
+        contender,
+        events,
+        accounts: accounts_of(slice),
+        modules,
+        check: Check::Accounts(schema),
+    };
+    let (native, host) = (Contender::NativePerEvent, Contender::HostByStatement);
+    let many = Contender::HostByMany;
+    let schema = "accounts_by_statement_1";
+    let turns = [
+        turn(native, slice, Path::new(""), "native_per_event"),
+        turn(host, slice, by_statement.path(), schema),
+        turn(
+            many,
+            slice * MANY_TIMES,
+            by_many.path(),
+            "accounts_by_many_1",
         ),
-        (Contender::HostByMany, "accounts_by_many_1", &by_many),
     ];
-    let mut rounds = Rounds::default();
-    for _ in 0..bench.runs {
-        for (contender, schema, modules) in order {
-            let database = bench
-                .server
-                .with_log(bench.events / SLICE, WORKLOAD)
-                .await?;
-            let sample = bench
-                .sample(WORKLOAD, contender, &database, modules.path())
-                .await?;
-            rounds.add(contender, sample);
-            check::accounts(bench, &database, schema).await?;
-            bench.server.drop(&database).await?;
-        }
-    }
+    let rounds = turns::take(bench, WORKLOAD, bench.rounds(ROUNDS), &turns).await?;
     report.add(WORKLOAD, &rounds);
-    report.ratio(
-        "sql_guest_vs_native_per_event",
-        rounds.ratio(Contender::HostByStatement, Contender::NativePerEvent),
-    );
-    report.ratio(
-        "execute_many_vs_execute",
-        rounds.ratio(Contender::HostByMany, Contender::HostByStatement),
-    );
+    report.ratio("sql_guest_vs_native_per_event", rounds.ratio(host, native));
+    report.ratio("execute_many_vs_execute", rounds.ratio(many, host));
     Ok(())
 }
