@@ -214,12 +214,15 @@ async fn goes_down_cleanly_when_its_owner_is_killed() {
         }
     })
     .await;
-    let log = fs::read_to_string(place.path().join("data/postgres.log")).expect("the log");
-    assert!(
-        log.contains("received fast shutdown request")
-            && log.contains("database system is shut down"),
-        "{log}"
-    );
+    // It says so last of all, after the file is gone.
+    let log = place.path().join("data/postgres.log");
+    eventually(PATIENCE, async || {
+        let log = fs::read_to_string(&log).expect("the log");
+        let is_clean = log.contains("received fast shutdown request")
+            && log.contains("database system is shut down");
+        is_clean.then_some(()).ok_or(log)
+    })
+    .await;
 
     let cluster = acquire(options(&place)).await;
     assert_eq!(
