@@ -70,7 +70,7 @@ pub(super) async fn run(
         &shared.store,
         key,
         Grant::Handle,
-        Durability::of(known.kind),
+        Durability::of(known.kind, known.muted),
     )
     .await?
     {
@@ -155,7 +155,7 @@ impl Share {
         began: Instant,
     ) -> Share {
         let distance = target.saturating_sub(state.position).unsigned_abs();
-        let pace = Pace::of(&known.descriptor, distance);
+        let pace = Pace::of(&known.descriptor, state.muted, distance);
         // A retry is of one event: what follows it waits until it is through.
         let retried = (state.attempts > 0 && state.error_position.is_some()).then_some(1);
         let narrowed = portion.events_max.or(retried);
@@ -202,7 +202,8 @@ impl Handled {
 }
 
 fn is_current(known: &Subscription, state: &LaneState) -> bool {
-    (known.status, known.module, known.generation) == (state.status, state.module, state.generation)
+    let believed = (known.status, known.module, known.generation, known.muted);
+    believed == (state.status, state.module, state.generation, state.muted)
 }
 
 /// Where this batch may go: the horizon, or for run mode once the horizon of the moment when booting began.

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use subscription::{
-    After, Clue, ErrorClass, Input, Isolation, Next, RetryPolicy, Verdict, conflict_class, failed,
-    unavailable_delay_ms,
+    After, Clue, ErrorClass, Input, Isolation, Kind, Next, RetryPolicy, Verdict, conflict_class,
+    failed, unavailable_delay_ms,
 };
 use uuid::Uuid;
 
@@ -122,6 +122,8 @@ impl Lane {
             Clue::Handled(before_chunk.saturating_add(handled))
         });
         let step = match self.isolation {
+            // Muted it runs as a projector does, in batches of many.
+            None if known.muted => Isolation::begin(Kind::Projector, ran, clue),
             None => Isolation::begin(known.kind, ran, clue),
             Some(step) => step.failed(clue),
         };
@@ -322,7 +324,7 @@ impl Lane {
         let Some(position) = blame.position() else {
             return Ok(self.lost());
         };
-        let durability = Durability::of(known.kind);
+        let durability = Durability::of(known.kind, known.muted);
         let opening = Batch::open(&self.shared.store, &self.key, Grant::Handle, durability).await?;
         let Opening::Opened(mut batch) = opening else {
             return Ok(self.lost());

@@ -71,11 +71,11 @@ pub enum Durability {
 }
 
 impl Durability {
-    /// Projectors are rebuilt from the log; the effects of processors are not.
-    pub fn of(kind: Kind) -> Durability {
+    /// Projectors are rebuilt from the log, and so is what a processor builds while it is muted; effects are not.
+    pub fn of(kind: Kind, is_muted: bool) -> Durability {
         match kind {
-            Kind::Projector => Durability::Replayable,
-            Kind::Processor => Durability::Durable,
+            Kind::Processor if !is_muted => Durability::Durable,
+            Kind::Projector | Kind::Processor => Durability::Replayable,
         }
     }
 

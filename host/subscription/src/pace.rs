@@ -12,6 +12,8 @@ pub const LIVE_EVENTS_MAX: u32 = 100;
 pub const BOOT_EVENTS_MAX: u32 = 100_000;
 /// Chunks of a processor's batch far from the head, if its chunks are large.
 pub const PROCESSOR_CHUNKS_MAX: u32 = 20;
+/// Events of a processor's batch while it is muted, far from the head: the limits of one batch have to do for so many.
+pub const MUTED_EVENTS_MAX: u32 = 1_000;
 /// Events from which on a chunk is large: whoever asks for so many at a time does not mind more of them again.
 pub const LARGE_CHUNK_EVENTS: u32 = 100;
 /// Events in one call of a guest.
@@ -44,10 +46,14 @@ pub fn batch_limit(distance: u64) -> u32 {
 
 impl Pace {
     /// The pace of this guest, `distance` positions from the head. A processor commits after each of its chunks; if it asked
-    /// for large ones and is far from the head, after several of them, since its commits wait for the disk.
-    pub fn of(guest: &Descriptor, distance: u64) -> Pace {
+    /// for large ones and is far from the head, after several of them, since its commits wait for the disk. One that is muted
+    /// has no effects that could be repeated, and takes many: else it might never reach a head that moves.
+    pub fn of(guest: &Descriptor, is_muted: bool, distance: u64) -> Pace {
         let chunk_events = guest.chunk_events();
         let events = match guest.kind {
+            Kind::Processor if is_muted => batch_limit(distance)
+                .min(MUTED_EVENTS_MAX)
+                .max(chunk_events),
             Kind::Projector => batch_limit(distance),
             Kind::Processor if chunk_events < LARGE_CHUNK_EVENTS => chunk_events,
             Kind::Processor => u32::try_from(distance)
@@ -109,7 +115,7 @@ mod tests {
             (guest("a", Kind::Processor, u32::MAX), 20_000, 1_000),
         ];
         for (guest, events, chunk_events) in cases {
-            let pace = Pace::of(&guest, 1_000_000);
+            let pace = Pace::of(&guest, false, 1_000_000);
             assert_eq!(
                 (pace.events, pace.chunk_events),
                 (events, chunk_events),
@@ -122,13 +128,27 @@ mod tests {
     fn a_processor_with_large_chunks_commits_each_of_them_near_the_head() {
         let guest = guest("a", Kind::Processor, 200);
         for (distance, events) in [(0, 200), (200, 200), (201, 201), (1_000_000, 4_000)] {
-            assert_eq!(Pace::of(&guest, distance).events, events, "{distance}");
+            assert_eq!(
+                Pace::of(&guest, false, distance).events,
+                events,
+                "{distance}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_processor_that_is_muted_takes_many_at_a_time() {
+        for (chunk, distance, events) in [(0, 10, 100), (0, 700, 700), (50, 1_000_000, 1_000)] {
+            let guest = guest("a", Kind::Processor, chunk);
+            let pace = Pace::of(&guest, true, distance);
+            let chunk_events = guest.chunk_events();
+            assert_eq!((pace.events, pace.chunk_events), (events, chunk_events));
         }
     }
 
     #[test]
     fn is_full_at_any_of_its_limits() {
-        let pace = Pace::of(&guest("a_1", Kind::Projector, 0), 500);
+        let pace = Pace::of(&guest("a_1", Kind::Projector, 0), false, 500);
         assert!(!pace.is_full(499, BATCH_BYTES_MAX - 1, BATCH_MS - 1));
         assert!(pace.is_full(500, 0, 0));
         assert!(pace.is_full(1, BATCH_BYTES_MAX, 0));

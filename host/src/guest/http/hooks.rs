@@ -83,6 +83,10 @@ impl Hooks {
             let why = "is refused: requests leave from `handle` alone; in `setup`, `teardown` and `on-failure` there is no event that they could follow from";
             return Err(told.refuse(Error::HttpRequestDenied, why));
         };
+        if self.muted {
+            let why = "is refused: this version rebuilds its state from history, and what it would cause there has been caused before (context.attribute(\"muted\") is `true` meanwhile)";
+            return Err(told.refuse(Error::HttpRequestDenied, why));
+        }
         self.asked += 1;
         if self.asked > self.limits.http_requests {
             return Err(told.exceed(
@@ -91,10 +95,6 @@ impl Hooks {
                 self.limits.http_requests,
                 "would be one request in this batch",
             ));
-        }
-        if self.muted {
-            let why = "is refused: this version rebuilds its state from history, and what it would cause there has been caused before (context.attribute(\"muted\") is `true` meanwhile)";
-            return Err(told.refuse(Error::HttpRequestDenied, why));
         }
         if !self.settings.allow.contains(&origin) {
             let why = format!(

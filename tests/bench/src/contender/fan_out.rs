@@ -66,7 +66,7 @@ async fn run(
         subscription: subscription.id.clone(),
         lane: 0,
     };
-    let durability = Durability::of(subscription.kind);
+    let durability = Durability::of(subscription.kind, subscription.muted);
     let Opening::Opened(batch) = Batch::open(store, &key, Grant::Handle, durability).await? else {
         anyhow::bail!("somebody else has the lane of {}", subscription.id);
     };
