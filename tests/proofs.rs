@@ -63,6 +63,13 @@ impl Session {
         })
     }
 
+    /// Begins a transaction and takes the lane in it: which transaction it is.
+    async fn begin(&mut self) -> String {
+        self.run("BEGIN").await;
+        let taken = self.take_lane().await.expect("an answer");
+        taken.expect("the lane")
+    }
+
     /// Takes the lane as the host does; the transaction's number.
     async fn take_lane(&mut self) -> Result<Option<String>, String> {
         let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
@@ -120,12 +127,7 @@ fn refused(answer: Answer) -> String {
 #[tokio::test]
 async fn the_transaction_that_took_the_lane_moves_its_checkpoint() {
     let (database, mut session) = guest().await;
-    session.run("BEGIN").await;
-    let transaction = session
-        .take_lane()
-        .await
-        .expect("an answer")
-        .expect("the lane");
+    let transaction = session.begin().await;
     assert!(database.in_a_batch(ID).await);
     session.advance(7, 7, &transaction).await.expect("moved");
     session.run("COMMIT").await;
@@ -141,12 +143,7 @@ async fn a_proof_is_for_what_it_says_and_nothing_else() {
     other.secret.clone_from(&session.secret);
     owner.secret.clone_from(&session.secret);
 
-    session.run("BEGIN").await;
-    let transaction = session
-        .take_lane()
-        .await
-        .expect("an answer")
-        .expect("the lane");
+    let transaction = session.begin().await;
     session.run("SAVEPOINT before").await;
     // Another position, none, an empty one.
     assert_eq!(refused(session.advance(8, 7, &transaction).await), "PJ010");
@@ -182,12 +179,7 @@ async fn a_transaction_that_the_guest_ended_is_never_taken_for_a_commit() {
         &["COMMIT", "BEGIN", "SELECT pg_current_xact_id()"],
         &["ROLLBACK AND CHAIN"],
     ] {
-        session.run("BEGIN").await;
-        let transaction = session
-            .take_lane()
-            .await
-            .expect("an answer")
-            .expect("the lane");
+        let transaction = session.begin().await;
         for statement in statements {
             session.run(statement).await;
         }
@@ -206,12 +198,7 @@ async fn a_transaction_that_the_guest_ended_is_never_taken_for_a_commit() {
 #[tokio::test]
 async fn a_checkpoint_that_somebody_else_moved_is_not_moved_again() {
     let (database, mut session) = guest().await;
-    session.run("BEGIN").await;
-    let transaction = session
-        .take_lane()
-        .await
-        .expect("an answer")
-        .expect("the lane");
+    let transaction = session.begin().await;
     session.advance(7, 7, &transaction).await.expect("moved");
     assert_eq!(refused(session.advance(7, 7, &transaction).await), "PJ012");
     session.run("ROLLBACK").await;
@@ -222,12 +209,7 @@ async fn a_checkpoint_that_somebody_else_moved_is_not_moved_again() {
 async fn a_batch_with_something_temporary_or_large_in_it_is_not_committed() {
     let (database, mut session) = guest().await;
     for statement in ["SELECT lo_create(0)", "CREATE TEMPORARY TABLE x (y int)"] {
-        session.run("BEGIN").await;
-        let transaction = session
-            .take_lane()
-            .await
-            .expect("an answer")
-            .expect("the lane");
+        let transaction = session.begin().await;
         session.run(statement).await;
         assert_eq!(
             refused(session.advance(7, 7, &transaction).await),
@@ -242,12 +224,7 @@ async fn a_batch_with_something_temporary_or_large_in_it_is_not_committed() {
 #[tokio::test]
 async fn the_answer_of_a_commit_is_not_what_tells_whether_it_was_one() {
     let (database, mut session) = guest().await;
-    session.run("BEGIN").await;
-    let transaction = session
-        .take_lane()
-        .await
-        .expect("an answer")
-        .expect("the lane");
+    let transaction = session.begin().await;
     session.advance(7, 7, &transaction).await.expect("moved");
     let failed = sqlx::query("SELECT 1 / 0")
         .execute(&mut session.connection)

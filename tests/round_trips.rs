@@ -62,19 +62,24 @@ async fn balance(database: &TestDatabase, account: &str) -> i64 {
         .expect("the account")
 }
 
+/// A host whose next batch finds the connection, its prepared statements, the description of the table and the row at hand.
+async fn at_work(database: &TestDatabase, modules: &Modules, way: &RoundTrips) -> InProcess {
+    let host = InProcess::start_at(way.url(), modules).await;
+    let position = append(database, "7", opened("7")).await;
+    until_checkpoint(database, "accounts_1", position).await;
+    // Who lets its line go live has the lane in hand for that, and a batch would find it taken.
+    database.until_live("accounts", "accounts_1").await;
+    let position = append(database, "7", deposited("7", 1)).await;
+    until_checkpoint(database, "accounts_1", position).await;
+    host
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_live_batch_asks_three_times() {
     let database = TestDatabase::new().await;
     let modules = Modules::with(&["accounts"]);
     let way = RoundTrips::to(&database).await;
-    let host = InProcess::start_at(way.url(), &modules).await;
-    let position = append(&database, "7", opened("7")).await;
-    until_checkpoint(&database, "accounts_1", position).await;
-    // Who lets its line go live has the lane in hand for that, and a batch would find it taken.
-    database.until_live("accounts", "accounts_1").await;
-    // The next one finds the connection, its prepared statements, the description of the table and the row at hand.
-    let position = append(&database, "7", deposited("7", 1)).await;
-    until_checkpoint(&database, "accounts_1", position).await;
+    let host = at_work(&database, &modules, &way).await;
 
     let before = way.of("accounts_1");
     for _ in 0..10 {
@@ -97,12 +102,7 @@ async fn a_change_of_the_row_that_concerns_no_event_asks_nothing() {
     let database = TestDatabase::new().await;
     let modules = Modules::with(&["accounts"]);
     let way = RoundTrips::to(&database).await;
-    let host = InProcess::start_at(way.url(), &modules).await;
-    let position = append(&database, "7", opened("7")).await;
-    until_checkpoint(&database, "accounts_1", position).await;
-    database.until_live("accounts", "accounts_1").await;
-    let position = append(&database, "7", deposited("7", 1)).await;
-    until_checkpoint(&database, "accounts_1", position).await;
+    let host = at_work(&database, &modules, &way).await;
 
     let before = way.of("accounts_1");
     for _ in 0..10 {
