@@ -209,6 +209,68 @@ async fn the_horizon_is_followed_awake_and_asleep() {
         .expect_err("the task ends when it is told to");
 }
 
+/// To silence the bell, to look for more and to arm it again would be more work than the event is.
+#[tokio::test]
+async fn events_that_come_one_at_a_time_leave_the_bell_armed() {
+    const READS: usize = 50;
+    let database = TestDatabase::new().await;
+    let listener = listening(&database).await;
+    let mut horizon = horizon_task::spawn(
+        database.store(),
+        listener.events(),
+        CancellationToken::new(),
+    );
+    let mut before = armed_until(&database).await;
+    for _ in 0..2 {
+        // Far enough from the event before.
+        eventually(PATIENCE, async || match armed_until(&database).await {
+            armed if armed > before => Ok(()),
+            armed => Err(format!("armed until {armed}")),
+        })
+        .await;
+        before = armed_until(&database).await;
+        let position = Writer::write_one(&database).await;
+        horizon
+            .wait_for(|horizon| *horizon == Some(position))
+            .await
+            .expect("the task runs");
+        for _ in 0..READS {
+            let armed = armed_until(&database).await;
+            assert!(armed >= before, "armed until {armed}, not {before}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_that_come_close_together_silence_the_bell() {
+    let database = TestDatabase::new().await;
+    let listener = listening(&database).await;
+    let _horizon = horizon_task::spawn(
+        database.store(),
+        listener.events(),
+        CancellationToken::new(),
+    );
+    let silent = "SELECT last_value < floor(extract(epoch FROM clock_timestamp()) * 1000) FROM projectionist.bell";
+    let event = [crate::support::log::event("Rung", &serde_json::json!({}))];
+    let began = std::time::Instant::now();
+    eventually(PATIENCE, async || match armed_until(&database).await {
+        0 => Err("never armed".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    loop {
+        tokio::join!(database.append("a", &event), database.append("b", &event));
+        let is_silent: bool = sqlx::query_scalar(silent)
+            .fetch_one(database.pool())
+            .await
+            .expect("the bell");
+        if is_silent {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "they still ring");
+    }
+}
+
 #[tokio::test]
 async fn the_tick_finds_what_nobody_rang_for() {
     let database = TestDatabase::new().await;

@@ -1,6 +1,6 @@
 //! What a batch costs in questions to the server and to the host. Counted, not timed: the same on every machine.
 
-use projectionist::store::NewEvent;
+use projectionist::store::{Horizon, NewEvent, Store};
 use serde_json::json;
 
 use crate::support::log::event;
@@ -72,6 +72,29 @@ async fn at_work(database: &TestDatabase, modules: &Modules, way: &RoundTrips) -
     let position = append(database, "7", deposited("7", 1)).await;
     until_checkpoint(database, "accounts_1", position).await;
     host
+}
+
+/// Whoever follows the horizon looks every few milliseconds: the pool would ask twice more each time.
+#[tokio::test]
+async fn a_look_at_the_horizon_asks_once() {
+    let database = TestDatabase::new().await;
+    let way = RoundTrips::to(&database).await;
+    let store = Store::connect(way.url(), 2).await.expect("a store");
+    let mut horizon = Horizon::new(store);
+    // Where the log ends, and then what comes after that: each is prepared once.
+    for _ in 0..2 {
+        horizon.look_along().await.expect("a look");
+    }
+
+    let before = way.of("");
+    for number in 1..=10 {
+        append(&database, "7", deposited("7", 5)).await;
+        let look = horizon.look_along().await.expect("a look");
+        assert_eq!(look.horizon, Some(number));
+    }
+
+    let (asked, what) = (way.of("") - before, way.asked("", before));
+    assert_eq!(asked, 10, "{what}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

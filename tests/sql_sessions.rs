@@ -133,6 +133,14 @@ async fn nothing_of_a_session_reaches_the_next_batch_but_prepared_statements() {
             .await
             .expect("an answer");
         seen.push(answer);
+        // Not at the beginning of the next batch, which may be long in coming.
+        let locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                     WHERE l.locktype = 'advisory' AND l.objid = 7 AND d.datname = current_database()";
+        let kept: i64 = sqlx::query_scalar(locks)
+            .fetch_one(database.pool())
+            .await
+            .expect("locks");
+        assert_eq!(kept, 0, "after {statement}");
     }
 
     assert_eq!(seen[1], seen[3], "the same session");

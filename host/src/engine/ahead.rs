@@ -111,6 +111,11 @@ impl Ahead {
         })
     }
 
+    /// Whether some of them are at hand.
+    pub fn has_events(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
     /// Nothing more will come.
     pub fn is_over(&self) -> bool {
         self.rest.is_empty() && self.pages.is_none()

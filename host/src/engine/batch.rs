@@ -66,14 +66,12 @@ pub(super) async fn run(
     carried: &mut Carried,
 ) -> Result<Done, Error> {
     let began = Instant::now();
-    let mut batch = match Batch::open(
-        &shared.store,
-        key,
-        Grant::Handle,
-        Durability::of(known.kind, known.muted),
-    )
-    .await?
-    {
+    let durability = Durability::of(known.kind, known.muted);
+    let (opening, early) = tokio::join!(
+        Batch::open(&shared.store, key, Grant::Handle, durability),
+        start_early(shared, known, carried.ahead.as_ref()),
+    );
+    let mut batch = match opening? {
         Opening::Opened(batch) => batch,
         Opening::Taken => return Ok(Done::Taken),
     };
@@ -105,7 +103,7 @@ pub(super) async fn run(
     }
     let share = Share::of(known, &state, target, portion, began);
     let ahead = read(shared, known, &state, target, &share, &mut carried.ahead).await?;
-    let handled = match handle(shared, known, &state, batch, &share, ahead).await? {
+    let handled = match handle(shared, known, &state, (batch, early), &share, ahead).await? {
         Ok(handled) => handled,
         Err((failure, events, before_chunk)) => {
             carried.forget();
@@ -186,6 +184,8 @@ struct Handled {
     up_to: i64,
     retry_context: Option<String>,
     said: Said,
+    /// Dropped after the commit.
+    _spent: Option<Instance>,
 }
 
 impl Handled {
@@ -271,7 +271,7 @@ async fn handle(
     shared: &Arc<Shared>,
     known: &Subscription,
     state: &LaneState,
-    batch: Box<Batch>,
+    (batch, early): (Box<Batch>, Option<Instance>),
     share: &Share,
     ahead: &mut Ahead,
 ) -> Result<Result<Handled, Broken>, Error> {
@@ -287,9 +287,11 @@ async fn handle(
             up_to,
             retry_context: None,
             said: Said::default(),
+            _spent: None,
         }));
     }
-    let mut instance = match start(shared, known, state, batch, events.first()).await? {
+    let first = events.first();
+    let mut instance = match start(shared, known, state, (batch, early), first).await? {
         Ok(instance) => instance,
         Err(failure) => return Ok(Err((failure, handed(&events), 0))),
     };
@@ -321,6 +323,7 @@ async fn handle(
         up_to,
         retry_context,
         said,
+        _spent: Some(instance),
     }))
 }
 
@@ -332,12 +335,31 @@ fn handed(events: &[RecordedEvent]) -> Vec<(i64, String)> {
         .collect()
 }
 
+/// A fresh instance for events that are at hand, while the server opens the batch. `None`: there are no events, or it cannot be
+/// started without a batch, or not at all, which is found out again with one.
+async fn start_early(
+    shared: &Arc<Shared>,
+    known: &Subscription,
+    ahead: Option<&Ahead>,
+) -> Option<Instance> {
+    if !ahead.is_some_and(Ahead::has_events) {
+        return None;
+    }
+    let prepared = call::prepare_first(shared, known, &known.module).await;
+    let Call {
+        module,
+        context,
+        limits,
+    } = prepared.ok()?.ok()?;
+    Instance::start_early(&module, context, limits).await.ok()
+}
+
 /// A fresh instance of the newest module, with the batch inside. The inner error is the guest's.
 async fn start(
     shared: &Arc<Shared>,
     known: &Subscription,
     state: &LaneState,
-    batch: Box<Batch>,
+    (batch, early): (Box<Batch>, Option<Instance>),
     first: Option<&RecordedEvent>,
 ) -> Result<Result<Instance, Box<Failure>>, Error> {
     let again = first.is_some_and(|event| state.error_position == Some(event.position))
@@ -347,6 +369,12 @@ async fn start(
     } else {
         0
     };
+    if failures == 0
+        && let Some(mut instance) = early
+    {
+        instance.take_on(batch);
+        return Ok(Ok(instance));
+    }
     Ok(match call::prepare(shared, known, state, failures).await? {
         Ok(Call {
             module,

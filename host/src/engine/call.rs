@@ -7,7 +7,7 @@ use subscription::{ErrorClass, RunMode, Status};
 use super::catalog;
 use super::shared::Shared;
 use crate::guest::{CallContext, Failure, Limits, Module, Settings};
-use crate::store::{Error, LaneState, Subscription};
+use crate::store::{Digest, Error, LaneState, Subscription};
 
 /// Everything to make an instance with.
 pub(super) struct Call {
@@ -23,7 +23,28 @@ pub(super) async fn prepare(
     state: &LaneState,
     failures: u32,
 ) -> Result<Result<Call, Box<Failure>>, Error> {
-    let module = match shared.catalog.get(&shared.store, &state.module).await {
+    let first = prepare_first(shared, known, &state.module).await?;
+    Ok(first.map(|call| Call {
+        context: CallContext {
+            live: state.status == Status::Active,
+            muted: state.muted,
+            attempt: failures.saturating_add(1),
+            retry_context: (failures > 0)
+                .then(|| state.retry_context.clone())
+                .flatten(),
+            ..call.context
+        },
+        ..call
+    }))
+}
+
+/// Prepares a first call, going by the row as it is known.
+pub(super) async fn prepare_first(
+    shared: &Arc<Shared>,
+    known: &Subscription,
+    module: &Digest,
+) -> Result<Result<Call, Box<Failure>>, Error> {
+    let module = match shared.catalog.get(&shared.store, module).await {
         Ok(module) => module,
         Err(catalog::Error::Store(error)) => return Err(error),
         Err(refused) => {
@@ -36,12 +57,7 @@ pub(super) async fn prepare(
     let settings = Settings::of(known);
     let limits = settings.limits;
     let context = CallContext {
-        live: state.status == Status::Active,
-        muted: state.muted,
-        attempt: failures.saturating_add(1),
-        retry_context: (failures > 0)
-            .then(|| state.retry_context.clone())
-            .flatten(),
+        live: known.status == Status::Active,
         reports: known.run_mode == RunMode::Once,
         ..CallContext::of(known, settings, &shared.store)
     };

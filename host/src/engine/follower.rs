@@ -53,6 +53,12 @@ impl Follower {
     /// # Errors
     /// Writers that were open from the start have not ended in that time, so that nothing is known to be settled.
     pub async fn look(&mut self) -> Result<i64, super::Error> {
+        let looked = self.look_until_settled().await;
+        self.search.rest();
+        looked
+    }
+
+    async fn look_until_settled(&mut self) -> Result<i64, super::Error> {
         let began = Instant::now();
         loop {
             let look = self.search.look().await?;

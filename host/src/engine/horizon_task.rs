@@ -24,6 +24,9 @@ const LONGEST_PAUSE_WAITING: Duration = Duration::from_millis(10);
 /// How long nothing has to come before the task goes to sleep.
 const QUIET: Duration = Duration::from_millis(50);
 
+/// Rings that are closer together than this wake the task for good.
+const CLOSE_RINGS: Duration = Duration::from_millis(20);
+
 /// How long a sleep lasts at most. A lost ring costs this much, never an event.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -120,10 +123,12 @@ impl HorizonTask {
             let (look, moved) = self.look().await?;
             // Only now, when everybody has heard of what it woke up for.
             if let Some(armed) = self.armed.take() {
-                self.store.disarm_bell(armed).await?;
+                self.search.disarm_bell(armed).await?;
             }
             if moved || look.more {
                 (pause, last_event) = (SHORTEST_PAUSE, Instant::now());
+            }
+            if look.more {
                 continue;
             }
             if last_event.elapsed() >= QUIET && !self.waited_for.any_is_fresh(&look.waiting_for) {
@@ -142,20 +147,38 @@ impl HorizonTask {
     /// Sleeps once, unless there is something to do after all.
     async fn sleep(&mut self) -> Result<Woken, Error> {
         self.events.register();
-        let armed = self.store.arm_bell(TICK + BELL_MARGIN).await?;
+        let until = Instant::now() + TICK;
+        let armed = self.search.arm_bell(TICK + BELL_MARGIN).await?;
         self.armed = Some(armed.after(self.armed));
-        let holders = self.store.holders().await?;
+        let holders = self.search.holders().await?;
         self.open.meet(&holders);
         let (look, moved) = self.look().await?;
-        let soon =
-            self.open.any_is_fresh(&holders) || self.waited_for.any_is_fresh(&look.waiting_for);
-        if moved || look.more || soon {
+        if moved || self.open.any_is_fresh(&holders) || self.has_more_soon(&look) {
             return Ok(Woken::ByWork);
         }
-        tokio::select! {
-            () = self.events.heard() => Ok(Woken::ByWork),
-            () = tokio::time::sleep(TICK) => Ok(Woken::ByTick),
+        self.answer_rings(until).await
+    }
+
+    /// Events that come one at a time are rung for one at a time, and the bell stays armed: to silence and to arm it again, and
+    /// to look for more in between, is more work than they are. When they come closer together, ringing is what costs more.
+    async fn answer_rings(&mut self, until: Instant) -> Result<Woken, Error> {
+        let mut last_ring: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                () = self.events.heard() => {}
+                () = tokio::time::sleep_until(until.into()) => return Ok(Woken::ByTick),
+            }
+            let (look, _) = self.look().await?;
+            let is_close = last_ring.is_some_and(|last| last.elapsed() < CLOSE_RINGS);
+            if is_close || self.has_more_soon(&look) {
+                return Ok(Woken::ByWork);
+            }
+            last_ring = Some(Instant::now());
         }
+    }
+
+    fn has_more_soon(&self, look: &Look) -> bool {
+        look.more || self.waited_for.any_is_fresh(&look.waiting_for)
     }
 
     /// Looks once and publishes; says whether the horizon moved.

@@ -43,6 +43,16 @@ impl Instance {
         Instance::with(module, context, limits, Some(batch)).await
     }
 
+    /// The same before the batch is there, which the instance [takes on](Instance::take_on) later. A guest that asks for it already
+    /// cannot be started like that.
+    pub async fn start_early(
+        module: &Module,
+        context: CallContext,
+        limits: Limits,
+    ) -> Result<Instance, Box<Failure>> {
+        Instance::with(module, context, limits, None).await
+    }
+
     /// The same, with or without a batch.
     pub(super) async fn with(
         module: &Module,
@@ -145,8 +155,16 @@ impl Instance {
         self.state().said.clone()
     }
 
-    /// Writes what is buffered, for as long as a call may take, and gives the batch back, to be committed.
-    pub async fn finish(mut self) -> Result<Box<Batch>, Box<Failure>> {
+    /// Gives its batch to an instance that was started without one.
+    pub fn take_on(&mut self, batch: Box<Batch>) {
+        if let Some(running) = &mut self.running {
+            running.store.data_mut().batch = Some(batch);
+        }
+    }
+
+    /// Writes what is buffered, for as long as a call may take, and gives the batch back, to be committed. The instance is spent
+    /// then. To drop it takes a moment, in which its memory is unmapped: nobody should have to wait for that.
+    pub async fn finish(&mut self) -> Result<Box<Batch>, Box<Failure>> {
         let limit_ms = self.limits.handle_timeout_ms;
         let running = self.running.as_mut();
         let batch = running.and_then(|running| running.store.data_mut().batch.as_deref_mut());
@@ -170,7 +188,11 @@ impl Instance {
         };
         let flushed = flushed.map_err(|failure| self.with_words(failure));
         self.abandoned_if_failed(flushed).await?;
-        let state = self.take().store.into_data();
+        let running = self.running.as_mut();
+        let state = running
+            .expect("a call that was given up takes its instance with it")
+            .store
+            .data_mut();
         if let (Some(notes), Ok(context)) = (state.http.notes(), state.context()) {
             let subscription = &context.subscriber_id;
             tracing::warn!(
@@ -180,6 +202,7 @@ impl Instance {
         }
         Ok(state
             .batch
+            .take()
             .expect("the batch stays with its instance until here"))
     }
 

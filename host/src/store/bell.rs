@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::Row as _;
+use sqlx::{PgConnection, Row as _};
 
 use super::{Error, Store};
 
@@ -13,27 +13,37 @@ impl Store {
     /// Whoever goes to sleep has to arm the bell first, then look at holders, then at events, each in a statement of its
     /// own: an appender that was too early to see the bell armed is still a holder, or its events are there.
     pub async fn arm_bell(&self, sleep: Duration) -> Result<Armed, Error> {
-        let sleep_ms = i64::try_from(sleep.as_millis()).unwrap_or(i64::MAX / 2);
-        let row = sqlx::query(include_str!("sql/arm_bell.sql"))
-            .bind(sleep_ms)
-            .fetch_one(self.pool())
-            .await?;
-        Ok(Armed {
-            before_ms: row.try_get("before_ms")?,
-            until_ms: row.try_get("until_ms")?,
-        })
+        let mut connection = self.pool().acquire().await?;
+        arm(&mut connection, sleep).await
     }
 
     /// Sets the bell back for whoever is awake again: a ring costs appenders far more than a look at the bell. If somebody
     /// else armed it since, it stays.
     pub async fn disarm_bell(&self, armed: Armed) -> Result<(), Error> {
-        sqlx::query(include_str!("sql/disarm_bell.sql"))
-            .bind(armed.until_ms)
-            .bind(armed.before_ms)
-            .execute(self.pool())
-            .await?;
-        Ok(())
+        let mut connection = self.pool().acquire().await?;
+        disarm(&mut connection, armed).await
     }
+}
+
+pub(super) async fn arm(connection: &mut PgConnection, sleep: Duration) -> Result<Armed, Error> {
+    let sleep_ms = i64::try_from(sleep.as_millis()).unwrap_or(i64::MAX / 2);
+    let row = sqlx::query(include_str!("sql/arm_bell.sql"))
+        .bind(sleep_ms)
+        .fetch_one(connection)
+        .await?;
+    Ok(Armed {
+        before_ms: row.try_get("before_ms")?,
+        until_ms: row.try_get("until_ms")?,
+    })
+}
+
+pub(super) async fn disarm(connection: &mut PgConnection, armed: Armed) -> Result<(), Error> {
+    sqlx::query(include_str!("sql/disarm_bell.sql"))
+        .bind(armed.until_ms)
+        .bind(armed.before_ms)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// The bell as somebody armed it, by the server's clock.

@@ -3,10 +3,13 @@
 use futures_util::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
 use uuid::Uuid;
 
+use super::kept_connection::KeptConnection;
 use super::{Error, ReadFilter, Store};
+
+const READ_EVENTS: &str = include_str!("sql/read_events.sql");
 
 /// Between the epochs of PostgreSQL (2000) and Unix (1970), in microseconds.
 pub(super) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -66,14 +69,27 @@ impl Store {
         filter: &ReadFilter,
         limit: ReadLimit,
     ) -> Result<Page, Error> {
-        let statement = include_str!("sql/read_events.sql");
-        let events = self.read(statement, after, up_to, filter, limit).await?;
-        let complete = (events.len() as i64) < limit.events && total_bytes(&events) < limit.bytes;
-        let up_to = match events.last() {
-            Some(last) if !complete => last.position,
-            _ => up_to,
-        };
-        Ok(Page { events, up_to })
+        let query = self.events(READ_EVENTS, after, up_to, filter, limit);
+        let events = self.read_some(query, limit.bytes).await?;
+        Ok(page(events, up_to, limit))
+    }
+
+    /// The same over a connection that is at hand.
+    pub(super) async fn read_events_over(
+        &self,
+        connection: &mut KeptConnection,
+        after: i64,
+        up_to: i64,
+        filter: &ReadFilter,
+        limit: ReadLimit,
+    ) -> Result<Page, Error> {
+        let query = self.events(READ_EVENTS, after, up_to, filter, limit);
+        let answering = connection.get().await.map_err(Error::from_statement)?;
+        let read = read_some(answering, query, limit.bytes).await?;
+        if read.is_cut_off {
+            connection.lose();
+        }
+        Ok(page(read.events, up_to, limit))
     }
 
     /// Reads the newest that match in `(after, up_to]`, ascending.
@@ -85,7 +101,8 @@ impl Store {
         limit: ReadLimit,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let statement = include_str!("sql/read_last_events.sql");
-        let mut events = self.read(statement, after, up_to, filter, limit).await?;
+        let query = self.events(statement, after, up_to, filter, limit);
+        let mut events = self.read_some(query, limit.bytes).await?;
         events.reverse();
         Ok(events)
     }
@@ -100,14 +117,14 @@ impl Store {
         Ok(head.unwrap_or(0))
     }
 
-    async fn read(
+    fn events(
         &self,
         statement: &str,
         after: i64,
         up_to: i64,
         filter: &ReadFilter,
         limit: ReadLimit,
-    ) -> Result<Vec<RecordedEvent>, Error> {
+    ) -> Query<'static, Postgres, PgArguments> {
         const FIXED_PARAMETERS: usize = 3;
         let (condition, parameters) = filter.to_sql(FIXED_PARAMETERS + 1);
         let sql = self
@@ -120,7 +137,7 @@ impl Store {
         for parameter in parameters {
             query = query.bind(parameter);
         }
-        self.read_some(query, limit.bytes).await
+        query
     }
 
     /// The events of a statement until there are so many bytes, and the one that brings them there.
@@ -130,24 +147,49 @@ impl Store {
         bytes_max: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let mut connection = self.pool().acquire().await.map_err(Error::from_statement)?;
-        let mut events = Vec::new();
-        let mut bytes = 0;
-        let mut rows = query.fetch(&mut *connection);
-        while let Some(row) = rows.try_next().await.map_err(Error::from_statement)? {
-            let event = decode(&row)?;
-            bytes += event.size_bytes();
-            events.push(event);
-            if bytes >= bytes_max {
-                break;
-            }
-        }
-        drop(rows);
-        if bytes >= bytes_max {
-            // The server has more to say. To hear it out could take gigabytes, a new connection takes milliseconds.
+        let read = read_some(&mut connection, query, bytes_max).await?;
+        if read.is_cut_off {
             drop(connection.detach());
         }
-        Ok(events)
+        Ok(read.events)
     }
+}
+
+struct Read {
+    events: Vec<RecordedEvent>,
+    /// The server has more to say. To hear it out could take gigabytes, a new connection takes milliseconds.
+    is_cut_off: bool,
+}
+
+async fn read_some(
+    connection: &mut PgConnection,
+    query: Query<'_, Postgres, PgArguments>,
+    bytes_max: usize,
+) -> Result<Read, Error> {
+    let mut events = Vec::new();
+    let mut bytes = 0;
+    let mut rows = query.fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(Error::from_statement)? {
+        let event = decode(&row)?;
+        bytes += event.size_bytes();
+        events.push(event);
+        if bytes >= bytes_max {
+            break;
+        }
+    }
+    Ok(Read {
+        events,
+        is_cut_off: bytes >= bytes_max,
+    })
+}
+
+fn page(events: Vec<RecordedEvent>, up_to: i64, limit: ReadLimit) -> Page {
+    let complete = (events.len() as i64) < limit.events && total_bytes(&events) < limit.bytes;
+    let up_to = match events.last() {
+        Some(last) if !complete => last.position,
+        _ => up_to,
+    };
+    Page { events, up_to }
 }
 
 fn total_bytes(events: &[RecordedEvent]) -> usize {

@@ -58,14 +58,36 @@ impl Leased {
         }
     }
 
-    /// Whether a guest may have left something in the session.
-    pub fn needs_reset(&self) -> bool {
-        matches!(self, Leased::Role(lease) if lease.is_reused)
+    /// Whether no guest has left anything in the session. None ever does in one of the host, where everything is `SET LOCAL`.
+    pub fn is_clean(&self) -> bool {
+        match self {
+            Leased::Host(_) => true,
+            Leased::Role(lease) => lease.is_clean(),
+        }
+    }
+
+    /// From now on a guest may leave something there.
+    pub fn mark_used(&mut self) {
+        if let Leased::Role(lease) = self {
+            lease.mark(false);
+        }
+    }
+
+    /// The session was reset.
+    pub fn mark_clean(&mut self) {
+        if let Leased::Role(lease) = self {
+            lease.mark(true);
+        }
+    }
+
+    /// Whether its session has to be reset after a batch.
+    pub fn is_of_a_role(&self) -> bool {
+        matches!(self, Leased::Role(_))
     }
 
     /// Whether this error is that of a connection that was kept for too long.
     pub fn is_worn(&self, error: &Error) -> bool {
-        self.needs_reset() && is_stale(error)
+        matches!(self, Leased::Role(lease) if lease.is_reused) && is_stale(error)
     }
 
     /// The transaction is over: back to where it came from.

@@ -16,6 +16,7 @@ mod health;
 mod horizon;
 mod hosts;
 mod import;
+mod kept_connection;
 mod lanes;
 mod leased;
 mod line;

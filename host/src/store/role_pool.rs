@@ -62,12 +62,14 @@ struct RoleConnection {
     connection: PgConnection,
     backend: i32,
     secret: Vec<u8>,
+    /// No guest has used it since it was opened or reset.
+    is_clean: bool,
 }
 
 /// A connection in use. Dropped without [`RoleLease::give_back`], it is closed.
 pub(super) struct RoleLease {
     held: Option<RoleConnection>,
-    /// Whether it was used before: its session has to be reset, and it may be dead.
+    /// Whether it was used before: it may be dead.
     pub is_reused: bool,
     /// Whether it counts as open: from before it is opened until it is closed or given back.
     counts: bool,
@@ -198,6 +200,14 @@ impl RoleLease {
         self.held.as_ref().map_or(0, |held| held.backend)
     }
 
+    pub fn is_clean(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.is_clean)
+    }
+
+    pub fn mark(&mut self, is_clean: bool) {
+        self.held_mut().is_clean = is_clean;
+    }
+
     /// The transaction is over: kept for the next batch of this role.
     pub fn give_back(mut self) {
         if let Some(connection) = self.held.take() {
@@ -311,6 +321,7 @@ async fn login(
         connection,
         backend,
         secret: role.secret,
+        is_clean: true,
     }))
 }
 

@@ -1,12 +1,13 @@
-//! How a batch ends: one round trip that moves the checkpoint, commits, and asks whether that transaction was committed.
+//! How a batch ends: one round trip that moves the checkpoint, commits, asks whether that transaction was committed, and resets the
+//! session. What was committed can be seen before the session is reset, and the next batch need not wait for that either.
 
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use futures_util::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::opening::{literal, proof_literal};
+use super::opening::{RESET, literal, proof_literal};
 use super::{Batch, Change, Grant, Outcome, too_slow};
 use crate::store::lanes::{MAX_ERROR_MESSAGE_BYTES, bounded};
 use crate::store::proof::{Authority, digest};
@@ -14,6 +15,9 @@ use crate::store::{Error, GuestError};
 
 /// How long a failed batch waits for its rollback.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The server's last word on the transaction that took the lane: the answer of a COMMIT alone may be that of a ROLLBACK.
+const OUTCOME: &str = "outcome";
 
 /// SQLSTATE of `pj_batch.advance`: the checkpoint or the status is not what this batch began with.
 const OVERTAKEN: &str = "PJ012";
@@ -28,17 +32,20 @@ impl Batch {
         }
         self.busy = true;
         let patience = self.patience();
-        let script = AssertSqlSafe(self.ending_script(to, change, host));
-        let ended = sqlx::raw_sql(script).fetch_all(self.connection());
-        let error = match tokio::time::timeout(patience, ended).await {
-            Ok(Ok(rows)) => {
-                self.release();
-                let outcome = outcome(&rows)?;
-                if self.grant == Grant::Define && outcome == Outcome::Committed {
-                    self.mend_role().await;
-                }
-                return Ok(outcome);
+        let script = self.ending_script(to, change, host);
+        let mut outcome = None;
+        let ending = see_end(self.connection(), script, &mut outcome);
+        let ended = tokio::time::timeout(patience, ending).await;
+        if let Some(outcome) = outcome {
+            let is_reset = matches!(ended, Ok(Ok(())));
+            self.end(is_reset);
+            if self.grant == Grant::Define && outcome == Outcome::Committed {
+                self.mend_role().await;
             }
+            return Ok(outcome);
+        }
+        let error = match ended {
+            Ok(Ok(())) => return Ok(not_committed()),
             Ok(Err(error)) => error,
             // Still under way on the server, where it is ended when this is dropped.
             Err(_) => return Ok(Outcome::Refused(too_slow(patience))),
@@ -94,11 +101,15 @@ impl Batch {
         what.extend([must.as_str(), &self.transaction_id]);
         let proof = self.authority.proof(&what);
         let [from, from_resume, into, into_resume] = words.map(literal);
+        let reset = match &self.connection {
+            Some(leased) if leased.is_of_a_role() => RESET,
+            _ => "",
+        };
         // The setting once more: a guest may have changed it.
         format!(
             "SELECT pj_batch.advance({lane}, {old}, {new}, '{host}', {from}, {from_resume}, {into}, {into_resume}, {must}, \
              '{}', {}, {}); SET LOCAL synchronous_commit = {}; COMMIT; \
-             SELECT pg_catalog.pg_xact_status('{}'::pg_catalog.xid8)",
+             SELECT pg_catalog.pg_xact_status('{}'::pg_catalog.xid8) AS {OUTCOME}; {reset}",
             self.transaction_id,
             literal(self.authority.subscription()),
             proof_literal(proof.as_deref()),
@@ -244,6 +255,16 @@ impl Batch {
         self.authority.proof(&words)
     }
 
+    /// The transaction is over. A session that could not be reset is closed.
+    fn end(&mut self, is_reset: bool) {
+        if is_reset && let Some(leased) = &mut self.connection {
+            leased.mark_clean();
+            self.release();
+        }
+        self.busy = false;
+        self.connection = None;
+    }
+
     fn release(&mut self) {
         self.busy = false;
         if let Some(leased) = self.connection.take() {
@@ -252,14 +273,27 @@ impl Batch {
     }
 }
 
-/// The server's last word on the transaction that took the lane: the answer of a COMMIT alone may be that of a ROLLBACK.
-fn outcome(rows: &[PgRow]) -> Result<Outcome, Error> {
-    let last = rows.last().map(|row| row.try_get::<Option<&str>, _>(0));
-    Ok(match last.transpose()?.flatten() {
-        Some("committed") => Outcome::Committed,
-        _ => Outcome::Refused(GuestError::new(
-            "database",
-            "the transaction of the batch was not committed",
-        )),
-    })
+/// Runs the last script of a batch. The outcome is known before the script is through.
+async fn see_end(
+    connection: &mut PgConnection,
+    script: String,
+    outcome: &mut Option<Outcome>,
+) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(script)).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        if row.try_column(OUTCOME).is_ok() {
+            *outcome = Some(match row.try_get(0)? {
+                Some("committed") => Outcome::Committed,
+                _ => not_committed(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn not_committed() -> Outcome {
+    Outcome::Refused(GuestError::new(
+        "database",
+        "the transaction of the batch was not committed",
+    ))
 }

@@ -1,4 +1,5 @@
-//! How a batch begins: one round trip that resets the session, begins the transaction and takes the lane.
+//! How a batch begins: one round trip that begins the transaction and takes the lane, after a reset of the session if it was not reset
+//! when the last batch ended.
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -11,7 +12,7 @@ use crate::store::subscriptions::{read_digest, read_status};
 use crate::store::{Error, LaneKey, Store, quote};
 
 /// What a guest may have left in the session of its role. DISCARD ALL would drop the driver's prepared statements.
-const RESET: &str = "BEGIN; RESET ALL; SET SESSION AUTHORIZATION DEFAULT; CLOSE ALL; UNLISTEN *; \
+pub(super) const RESET: &str = "BEGIN; RESET ALL; SET SESSION AUTHORIZATION DEFAULT; CLOSE ALL; UNLISTEN *; \
      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; COMMIT; ";
 
 impl Batch {
@@ -54,7 +55,7 @@ async fn begin(
     grant: Grant,
     durability: Durability,
 ) -> Result<Option<PgRow>, Error> {
-    let reset = if leased.needs_reset() { RESET } else { "" };
+    let reset = if leased.is_clean() { "" } else { RESET };
     let (settings, subscription, proof) = match authority {
         Authority::Host { subscription } => (
             host_settings(subscription, grant),
@@ -75,6 +76,7 @@ async fn begin(
         key.lane,
         proof_literal(proof.as_deref())
     );
+    leased.mark_used();
     let rows = sqlx::raw_sql(AssertSqlSafe(script))
         .fetch_all(leased.get())
         .await?;

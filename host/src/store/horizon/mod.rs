@@ -19,12 +19,15 @@ mod holder;
 mod preconditions;
 mod search;
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 pub use holder::Holder;
 use search::{Piece, Question, Search};
 
-use super::{Error, EventSource, Page, ReadFilter, ReadLimit, Store};
+use super::kept_connection::KeptConnection;
+use super::{Armed, Error, EventSource, Page, ReadFilter, ReadLimit, Store, bell};
 
 /// Positions that one look goes through at most, so that a long way to the head is gone in bounded steps.
 const PIECE_ROWS: i64 = 50_000;
@@ -55,6 +58,7 @@ pub struct Along {
 /// Finds the horizon, one look at a time.
 pub struct Horizon {
     store: Store,
+    connection: KeptConnection,
     search: Search,
     /// The last look found more events than it reads along.
     many: bool,
@@ -79,6 +83,7 @@ impl Horizon {
     /// A search that begins at the present head, without reading what lies below.
     pub fn new(store: Store) -> Horizon {
         Horizon {
+            connection: KeptConnection::of(store.pool()),
             store,
             search: Search::default(),
             many: false,
@@ -100,8 +105,39 @@ impl Horizon {
         let looked = self.try_to_look(wish).await;
         if looked.is_err() {
             self.search.forget_holders();
+            self.connection.lose();
         }
         looked
+    }
+
+    /// Gives the connection back that is kept from look to look.
+    pub fn rest(&mut self) {
+        self.connection.rest();
+    }
+
+    /// [`Store::arm_bell`] over the connection of this one.
+    pub async fn arm_bell(&mut self, sleep: Duration) -> Result<Armed, Error> {
+        let armed = bell::arm(self.connection.get().await?, sleep).await;
+        self.lost_after(armed)
+    }
+
+    /// [`Store::disarm_bell`], in the same way.
+    pub async fn disarm_bell(&mut self, armed: Armed) -> Result<(), Error> {
+        let disarmed = bell::disarm(self.connection.get().await?, armed).await;
+        self.lost_after(disarmed)
+    }
+
+    /// [`Store::holders`], in the same way.
+    pub async fn holders(&mut self) -> Result<Vec<Holder>, Error> {
+        let listed = list_holders(self.connection.get().await?, self.store.source()).await;
+        self.lost_after(listed)
+    }
+
+    fn lost_after<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if result.is_err() {
+            self.connection.lose();
+        }
+        result
     }
 
     async fn try_to_look(&mut self, wish: Wish) -> Result<Look, Error> {
@@ -109,15 +145,15 @@ impl Horizon {
         let mut more = false;
         match self.search.question() {
             Question::Head => {
-                let mut connection = self.store.pool().acquire().await?;
-                let head = read_head(&mut connection, self.store.source()).await?;
+                let connection = self.connection.get().await?;
+                let head = read_head(connection, self.store.source()).await?;
                 self.search.saw_head(head);
             }
             Question::Piece {
                 above,
                 waiting: false,
             } if wish == Wish::Events && !self.many => {
-                let (piece, events) = read_along(&self.store, above).await?;
+                let (piece, events) = read_along(&self.store, &mut self.connection, above).await?;
                 self.many = piece.found >= EVENTS_READ_ALONG;
                 more = self.many && piece.unbroken > above;
                 self.search.saw_piece(&piece);
@@ -132,9 +168,8 @@ impl Horizon {
                 } else {
                     PIECE_ROWS
                 };
-                let mut connection = self.store.pool().acquire().await?;
-                let source = self.store.source();
-                let piece = read_piece(&mut connection, source, above, limit).await?;
+                let connection = self.connection.get().await?;
+                let piece = read_piece(connection, self.store.source(), above, limit).await?;
                 more = piece.found == limit && piece.unbroken > above;
                 self.many = !waiting && piece.found > EVENTS_READ_ALONG;
                 self.search.saw_piece(&piece);
@@ -142,7 +177,7 @@ impl Horizon {
         }
         let mut waiting_for = Vec::new();
         if self.search.is_waiting() {
-            let holders = self.store.holders().await?;
+            let holders = self.holders().await?;
             self.search.saw_holders(&holders);
             waiting_for = self.search.still_open(holders);
         }
@@ -176,13 +211,18 @@ async fn read_head(connection: &mut PgConnection, source: &EventSource) -> Resul
 
 /// The events above a point and what they say of positions, in one statement and so in one snapshot. Of the events only
 /// the run without holes is handed out: what lies above a hole may get company.
-async fn read_along(store: &Store, above: i64) -> Result<(Piece, Page), Error> {
+async fn read_along(
+    store: &Store,
+    connection: &mut KeptConnection,
+    above: i64,
+) -> Result<(Piece, Page), Error> {
     let limit = ReadLimit {
         events: EVENTS_READ_ALONG,
         bytes: BYTES_READ_ALONG,
     };
+    let everything = ReadFilter::everything();
     let page = store
-        .read_events(above, i64::MAX, &ReadFilter::everything(), limit)
+        .read_events_over(connection, above, i64::MAX, &everything, limit)
         .await?;
     let mut events = page.events;
     let (last, found) = (
