@@ -45,7 +45,8 @@ pub enum Step {
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
     pub(super) key: LaneKey,
-    known: Option<Subscription>,
+    /// Shared with the step that goes by it: at every event every lane takes one.
+    known: Option<Arc<Subscription>>,
     /// The row may be another one by now.
     is_old: bool,
     /// Some row has changed by this hint, maybe this one.
@@ -161,7 +162,7 @@ impl Lane {
     async fn read_row(&mut self) -> Result<(), Error> {
         let id = &self.key.subscription;
         let row = self.shared.store.subscription(id).await?;
-        let before = self.known.as_ref().zip(row.as_ref());
+        let before = self.known.as_deref().zip(row.as_ref());
         let is_certain = before.is_some_and(|(before, now)| {
             before.revision == now.revision
                 || (goes_on(before, now) && self.position == Some(self.checkpoint))
@@ -169,7 +170,7 @@ impl Lane {
         if !is_certain {
             self.position = None;
         }
-        (self.known, self.is_old) = (row, false);
+        (self.known, self.is_old) = (row.map(Arc::new), false);
         Ok(())
     }
 
