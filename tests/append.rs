@@ -74,8 +74,8 @@ async fn gives_positions_in_the_order_of_the_array() {
     assert!(appended.is_sorted_by_key(|appended| appended.position));
     let types: Vec<String> = page
         .events
-        .into_iter()
-        .map(|event| event.event_type)
+        .iter()
+        .map(|event| event.event_type().to_owned())
         .collect();
     let given: Vec<String> = events.into_iter().map(|event| event.event_type).collect();
     assert_eq!(types, given);
@@ -108,16 +108,12 @@ async fn keeps_every_field_as_it_was_given() {
 
     let event = &page.events[0];
     assert_eq!(
-        (
-            event.stream.as_str(),
-            event.version,
-            event.event_type.as_str()
-        ),
+        (event.stream(), event.version, event.event_type()),
         ("s", 1, "Deposited")
     );
     assert_eq!(Some(event.id), given.id);
     assert_eq!(
-        (event.data.as_str(), event.metadata.as_str()),
+        (event.data(), event.metadata()),
         (given.data.get(), given.metadata.get())
     );
     assert_eq!(

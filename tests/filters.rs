@@ -4,10 +4,10 @@ use projectionist::store::{NewEvent, ReadFilter, ReadLimit, RecordedEvent, Store
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use subscription::{Clause, Filter, Pattern};
+use subscription::{Clause, Descriptor, EventPart, Filter, Kind, Pattern, SubscriberId};
 
 use crate::support::log::column;
-use crate::support::{Modules, TestDatabase, stepped};
+use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually, stepped};
 
 /// Filters that are tried against the log of one test.
 const FILTERS: usize = 300;
@@ -28,7 +28,7 @@ async fn found(store: &Store, filter: &Filter) -> Vec<i64> {
 /// Every event of the log that the rules want.
 fn wanted(log: &[RecordedEvent], filter: &Filter) -> Vec<i64> {
     log.iter()
-        .filter(|event| filter.matches(&event.event_type, &event.stream, &event.tags))
+        .filter(|event| filter.matches(event.event_type(), event.stream(), &event.tags))
         .map(|event| event.position)
         .collect()
 }
@@ -221,4 +221,101 @@ async fn a_checkpoint_moves_although_nothing_is_wanted() {
     )
     .await;
     assert_eq!(types, ["Tick"]);
+}
+
+/// What a guest says it does not look at, it does not get, be it read from history or handed on at the head.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_gets_the_parts_of_events_that_it_asks_for() {
+    let database = TestDatabase::new().await;
+    let event = NewEvent {
+        tags: vec!["vip".to_owned()],
+        causation_id: Some(uuid::Uuid::from_u128(7)),
+        correlation_id: Some(uuid::Uuid::from_u128(8)),
+        ..NewEvent::new("Seen")
+    };
+    let modules = Modules::with(&["glances"]);
+    let mut streams = Vec::new();
+    database.append("before", &vec![event.clone(); 150]).await;
+    streams.extend(vec!["before".to_owned(); 150]);
+    let host = InProcess::start_at(database.url(), &modules).await;
+    for number in 0..5 {
+        let stream = format!("live-{number}");
+        let last = database.append(&stream, std::slice::from_ref(&event)).await[0].position;
+        streams.push(stream);
+        eventually(PATIENCE, async || {
+            let found: Vec<i64> = column(
+                database.pool(),
+                "SELECT position FROM projectionist.checkpoints WHERE subscription = 'glances_1'",
+            )
+            .await;
+            (found >= vec![last])
+                .then_some(())
+                .ok_or(format!("{found:?}"))
+        })
+        .await;
+    }
+    host.stop().await;
+
+    let seen: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT event_type, stream, rest FROM glances_1.glance ORDER BY position")
+            .fetch_all(database.pool())
+            .await
+            .expect("rows");
+    let nothing = r#""" 0 0 Payload::Json("") false None None []"#;
+    let expected: Vec<_> = streams
+        .into_iter()
+        .map(|stream| ("Seen".to_owned(), stream, nothing.to_owned()))
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn what_is_read_of_events_is_what_is_asked_for() {
+    let database = TestDatabase::new().await;
+    let given = NewEvent {
+        tags: vec!["vip".to_owned()],
+        causation_id: Some(uuid::Uuid::from_u128(7)),
+        correlation_id: Some(uuid::Uuid::from_u128(8)),
+        ..NewEvent::new("Seen")
+    };
+    database.append("s", &[given]).await;
+    let id = SubscriberId::parse("some_1", Kind::Projector).expect("an id");
+    let read = async |parts: &str| {
+        let option = ("event-parts".to_owned(), parts.to_owned());
+        let descriptor = Descriptor {
+            options: vec![option],
+            ..Descriptor::new(id.clone(), Kind::Projector)
+        };
+        let filter = ReadFilter::of(&descriptor);
+        let limit = ReadLimit {
+            events: 10,
+            bytes: usize::MAX,
+        };
+        let store = database.store();
+        let page = store.read_events(0, i64::MAX, &filter, limit).await;
+        page.expect("read").events.remove(0)
+    };
+    let all = EventPart::ALL.map(EventPart::name).join(",");
+    let whole = read(&all).await;
+    let bare = read("").await;
+    assert_eq!((bare.position, bare.event_type()), (1, "Seen"));
+    type Look = fn(&RecordedEvent) -> String;
+    let looks: [Look; 8] = [
+        |event| event.id.to_string(),
+        |event| event.stream().to_owned(),
+        |event| event.version.to_string(),
+        |event| event.recorded_at_micros.to_string(),
+        |event| event.data().to_owned(),
+        |event| event.metadata().to_owned(),
+        |event| format!("{:?} {:?}", event.causation_id, event.correlation_id),
+        |event| format!("{:?}", event.tags),
+    ];
+    for (part, look) in EventPart::ALL.into_iter().zip(looks) {
+        assert_ne!(look(&whole), look(&bare), "{part:?}");
+        let one = read(part.name()).await;
+        for (other, look) in EventPart::ALL.into_iter().zip(looks) {
+            let from = if other == part { &whole } else { &bare };
+            assert_eq!(look(&one), look(from), "{other:?} of {part:?}");
+        }
+    }
 }

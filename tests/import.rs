@@ -96,7 +96,7 @@ async fn takes_in_every_line_in_the_order_of_the_file() {
     let read: Vec<(String, String)> = page
         .events
         .into_iter()
-        .map(|event| (event.stream, event.data))
+        .map(|event| (event.stream().to_owned(), event.data().to_owned()))
         .collect();
     assert!(made == read, "the log differs from the file");
 }

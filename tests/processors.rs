@@ -270,6 +270,20 @@ async fn while_it_goes_through_history_it_is_told_that_it_is_not_live() {
 }
 
 #[tokio::test]
+async fn without_ids_of_its_events_nothing_is_appended() {
+    const ID: &str = "appends_without_ids";
+    let (database, modules) = (TestDatabase::new().await, Modules::with(&[ID]));
+    append_commands(&database, 1).await;
+    let mut host = stepped(&database, &modules).await;
+
+    host.once().await.expect("caught up");
+
+    let error = database.error(ID).await.expect("an error");
+    assert!(error.message.contains("event-parts"), "{}", error.message);
+    assert!(answers(&database).await.is_empty());
+}
+
+#[tokio::test]
 async fn one_that_begins_now_is_live_from_its_first_event() {
     let (database, modules) = (TestDatabase::new().await, Modules::with(&["tells_live"]));
     database.append_ticks(2).await;

@@ -79,7 +79,7 @@ async fn a_filter_in_sql_finds_what_the_rule_finds() {
         let filter = Filter(clauses);
         let expected: Vec<i64> = all
             .iter()
-            .filter(|event| filter.matches(&event.event_type, &event.stream, &event.tags))
+            .filter(|event| filter.matches(event.event_type(), event.stream(), &event.tags))
             .map(|event| event.position)
             .collect();
         let page = store

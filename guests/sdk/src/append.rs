@@ -6,6 +6,7 @@ use crate::bindings::projectionist::append::writer::{self, NewEvent};
 use crate::bindings::projectionist::events::types::Payload;
 use crate::extract::{Extract, Reaction, WithEvent as _};
 use crate::failure::Result;
+use crate::parts::Parts;
 use serde::Serialize;
 use std::fmt;
 
@@ -17,6 +18,8 @@ pub struct Append {
 }
 
 impl Extract<Reaction> for Append {
+    const PARTS: Parts = Parts::ID.and(Parts::CAUSATION);
+
     fn extract(source: &Reaction) -> Result<Self> {
         Ok(Append {
             cause: source.message().position(),

@@ -12,6 +12,7 @@ wit_bindgen::generate!({
             include projectionist:guest/processor-core@0.1.0;
             export projectionist:guest/lifecycle@0.1.0;
             export projectionist:guest/recovery@0.1.0;
+            export projectionist:guest/batch@0.1.0;
         }
     ",
     world: "projectionist:sdk/guest",

@@ -1,9 +1,12 @@
 //! From a builder to the exports of a component.
 
-use crate::bindings::exports::projectionist::guest::{description, handler, lifecycle, recovery};
+use crate::bindings::exports::projectionist::guest::{
+    batch, description, handler, lifecycle, recovery,
+};
 use crate::bindings::projectionist::events::types::Event;
 use crate::bindings::projectionist::guest::types::{Descriptor, Failure, Verdict};
 use crate::extract::Delivery;
+use crate::in_hand;
 use crate::subscriber::Subscriber;
 
 /// A type that stands for the component. The export macros make one.
@@ -24,6 +27,13 @@ impl<D: Definition> description::Guest for D {
 impl<D: Definition> handler::Guest for D {
     fn handle(events: Vec<Event>) -> Result<(), Failure> {
         D::define().handle(events)
+    }
+}
+
+impl<D: Definition> batch::Guest for D {
+    fn finish() -> Result<(), Failure> {
+        // The host looks for the event of a failure.
+        in_hand::flush().map_err(|failure| failure.into_wire(0))
     }
 }
 

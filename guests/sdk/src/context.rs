@@ -6,6 +6,7 @@ use crate::bindings::projectionist::guest::context;
 use crate::extract::{Extract, WithEvent};
 use crate::failure::{Failure, Result};
 use crate::message::Message;
+use crate::parts::Parts;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -16,6 +17,8 @@ pub struct Context {
 }
 
 impl<S: WithEvent> Extract<S> for Context {
+    const PARTS: Parts = Parts::NONE;
+
     fn extract(source: &S) -> Result<Self> {
         Ok(Context {
             position: source.message().position(),
@@ -70,6 +73,8 @@ impl Context {
 pub struct Config(());
 
 impl<S> Extract<S> for Config {
+    const PARTS: Parts = Parts::NONE;
+
     fn extract(_: &S) -> Result<Self> {
         Ok(Config(()))
     }
@@ -107,6 +112,8 @@ impl Config {
 pub struct Reader(());
 
 impl<S: WithEvent> Extract<S> for Reader {
+    const PARTS: Parts = Parts::NONE;
+
     fn extract(_: &S) -> Result<Self> {
         Ok(Reader(()))
     }

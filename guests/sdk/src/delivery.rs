@@ -62,6 +62,6 @@ impl<S: Delivery + 'static> Subscriber<S> {
     fn end_chunk(&self, chunk: Chunk) -> Result {
         let end = ChunkEnd(chunk);
         self.chunk_ends.iter().try_for_each(|call| call(&end))?;
-        in_hand::flush()
+        in_hand::end_chunk()
     }
 }

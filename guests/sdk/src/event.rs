@@ -3,6 +3,7 @@
 use crate::extract::{Extract, WithEvent};
 use crate::failure::{Failure, Result};
 use crate::message::Message;
+use crate::parts::Parts;
 use crate::time::{Date, Timestamp};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -21,6 +22,8 @@ impl<T> Deref for Event<T> {
 }
 
 impl<S: WithEvent, T: DeserializeOwned> Extract<S> for Event<T> {
+    const PARTS: Parts = Parts::DATA;
+
     fn extract(source: &S) -> Result<Self> {
         Ok(Event(source.message().data()?))
     }
@@ -39,6 +42,8 @@ impl<T> Deref for Metadata<T> {
 }
 
 impl<S: WithEvent, T: DeserializeOwned> Extract<S> for Metadata<T> {
+    const PARTS: Parts = Parts::METADATA;
+
     fn extract(source: &S) -> Result<Self> {
         Ok(Metadata(source.message().metadata()?))
     }
@@ -81,6 +86,8 @@ impl Deref for StreamId {
 }
 
 impl<S: WithEvent> Extract<S> for StreamId {
+    const PARTS: Parts = Parts::STREAM;
+
     fn extract(source: &S) -> Result<Self> {
         Ok(StreamId(source.message().clone()))
     }
@@ -97,6 +104,8 @@ impl<S: WithEvent> Extract<S> for Message {
 pub struct Position(pub u64);
 
 impl<S: WithEvent> Extract<S> for Position {
+    const PARTS: Parts = Parts::NONE;
+
     fn extract(source: &S) -> Result<Self> {
         Ok(Position(source.message().position()))
     }
@@ -131,6 +140,8 @@ impl Deref for RecordedAt {
 }
 
 impl<S: WithEvent> Extract<S> for RecordedAt {
+    const PARTS: Parts = Parts::RECORDED_AT;
+
     fn extract(source: &S) -> Result<Self> {
         Ok(source.message().recorded_at())
     }

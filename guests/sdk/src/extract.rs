@@ -3,6 +3,7 @@
 use crate::failure::Result;
 use crate::fold::Chunk;
 use crate::message::Message;
+use crate::parts::Parts;
 
 /// An argument that a handler can ask for by its type. `S` says where the handler is called: [`Projection`] or
 /// [`Reaction`] for an event in a projector or processor, [`ChunkEnd`], or [`Setup`].
@@ -14,6 +15,9 @@ use crate::message::Message;
             FailedAttempt"
 )]
 pub trait Extract<S>: Sized {
+    /// What it looks at of the event in hand. Whatever no handler looks at, the host leaves empty.
+    const PARTS: Parts = Parts::ALL;
+
     /// Takes the argument from its source.
     ///
     /// # Errors

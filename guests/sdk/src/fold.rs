@@ -2,6 +2,7 @@
 
 use crate::extract::{Extract, InChunk};
 use crate::failure::Result;
+use crate::parts::Parts;
 use std::any::{Any, TypeId};
 use std::cell::{RefCell, RefMut};
 use std::fmt;
@@ -28,6 +29,8 @@ impl<T: Default> Fold<T> {
 }
 
 impl<S: InChunk, T: Default + 'static> Extract<S> for Fold<T> {
+    const PARTS: Parts = Parts::NONE;
+
     fn extract(source: &S) -> Result<Self> {
         Ok(Fold(source.chunk().state()))
     }

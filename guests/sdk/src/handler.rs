@@ -2,6 +2,7 @@
 
 use crate::extract::Extract;
 use crate::failure::Result;
+use crate::parts::Parts;
 
 /// A function whose arguments are all [`Extract`]ed from `S`. `Args` is the tuple of their types.
 #[diagnostic::on_unimplemented(
@@ -11,6 +12,9 @@ use crate::failure::Result;
 pub trait Handler<S, Args>: 'static {
     /// What the function returns.
     type Output;
+
+    /// What its arguments look at of the event in hand.
+    const PARTS: Parts;
 
     /// Takes the arguments from `source` and calls the function.
     ///
@@ -27,6 +31,8 @@ macro_rules! handler {
             $($arg: Extract<S>,)*
         {
             type Output = R;
+
+            const PARTS: Parts = Parts::NONE$(.and($arg::PARTS))*;
 
             #[allow(unused_variables, reason = "a handler without arguments needs no source")]
             fn call(&self, source: &S) -> Result<R> {

@@ -5,6 +5,7 @@ mod wire;
 
 use crate::extract::{Extract, Reaction};
 use crate::failure::Result;
+use crate::parts::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -39,6 +40,8 @@ pub use wasip2::http::types::ErrorCode;
 pub struct Http(());
 
 impl Extract<Reaction> for Http {
+    const PARTS: Parts = Parts::NONE;
+
     fn extract(_: &Reaction) -> Result<Self> {
         Ok(Http(()))
     }

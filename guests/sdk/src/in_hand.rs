@@ -3,6 +3,7 @@
 //! A call to the host costs more than what a handler does with a row, so rows stay here as long as this instance lives
 //! and nobody else can change them: a statement of the guest sends them out and forgets them all.
 
+use crate::bindings::projectionist::guest::context;
 use crate::bindings::projectionist::rows::tables;
 use crate::failure::{Failure, Result};
 use crate::row::{KeyValues, TableRow};
@@ -10,19 +11,26 @@ use crate::sql::Error;
 use crate::value::{Value, size_bytes};
 use std::any::{Any, TypeId};
 use std::borrow::Borrow;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
-/// Changed rows that are kept back at most; past it they go to the host before the chunk ends.
-const CHANGED_ROWS_MAX: usize = 10_000;
+/// Changed rows that are kept back at most; past it they go to the host at once.
+const CHANGED_ROWS_MAX: usize = 20_000;
+
+/// How many more rows have to change before the guest's memory is looked at.
+const LOOK_EVERY: usize = 1_000;
 
 /// Bytes of changed rows that go out in one call at most: far below what one call may pass to the host.
 const CALL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Bytes of rows that are kept from one chunk to the next.
 const KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The guest's memory, in bytes, up to which changed rows are kept back until the batch ends.
+#[cfg(target_arch = "wasm32")]
+const MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What reads and writes rows for a guest.
 pub(crate) trait Host {
@@ -60,6 +68,37 @@ pub(crate) fn rows<T: TableRow>() -> Result<Rc<RefCell<Rows<T, Imported>>>> {
 /// Hands to the host what is changed.
 pub(crate) fn flush() -> Result {
     IN_HAND.with(InHand::flush)
+}
+
+/// After a chunk: what is changed goes to the host, unless the host will say when the batch ends. A row that changes in every chunk goes
+/// out once then.
+pub(crate) fn end_chunk() -> Result {
+    IN_HAND.with(|in_hand| {
+        if in_hand.is_empty() || (has_room() && host_finishes()) {
+            return Ok(());
+        }
+        in_hand.flush()
+    })
+}
+
+/// Whether the host calls `finish`. It is asked once. Elsewhere than in a component there is no host.
+fn host_finishes() -> bool {
+    thread_local! {
+        static FINISHES: OnceCell<bool> = const { OnceCell::new() };
+    }
+    let asked = || context::attribute("finish").as_deref() == Some("true");
+    cfg!(target_arch = "wasm32") && FINISHES.with(|finishes| *finishes.get_or_init(asked))
+}
+
+/// Whether the guest's memory is so small that it may keep rows back.
+fn has_room() -> bool {
+    #[cfg(target_arch = "wasm32")]
+    {
+        const PAGE_BYTES: usize = 64 * 1024;
+        core::arch::wasm32::memory_size::<0>() * PAGE_BYTES < MEMORY_BYTES_MAX
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    true
 }
 
 /// Hands to the host what is changed and forgets all rows: a statement may change any of them.
@@ -114,6 +153,10 @@ impl InHand {
             any: rows.clone(),
         });
         Ok(rows)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
     }
 
     fn flush(&self) -> Result {
@@ -339,7 +382,8 @@ impl<T: TableRow, H: Host> Rows<T, H> {
         if changed && !slot.changed {
             slot.changed = true;
             self.changed.push(place);
-            if self.changed.len() >= CHANGED_ROWS_MAX {
+            let changed = self.changed.len();
+            if changed >= CHANGED_ROWS_MAX || (changed.is_multiple_of(LOOK_EVERY) && !has_room()) {
                 self.flush()?;
             }
         }

@@ -44,6 +44,8 @@
 //! **What a handler may rely on**: events come in the order of their positions; what it writes commits together with the
 //! checkpoint, so a projector sees every event exactly once in its tables; nothing in the guest's memory outlives a call.
 
+#[cfg(all(feature = "allocator", target_family = "wasm"))]
+mod allocator;
 mod append;
 pub mod bindings;
 mod component;
@@ -60,6 +62,7 @@ mod http;
 mod in_hand;
 pub mod log;
 mod message;
+mod parts;
 mod recovery;
 mod row;
 pub mod sql;
@@ -82,6 +85,7 @@ pub use fold::Fold;
 pub use handler::Handler;
 pub use http::{Answer, ErrorCode, Http, HttpError, Request};
 pub use message::{DecodeError, Message, Payload};
+pub use parts::Parts;
 pub use projectionist_sdk_derive::Table;
 pub use recovery::{FailedAttempt, Recovery, Verdict};
 pub use row::{ColumnDef, FromRow, KeyValues, Row, TableRow};

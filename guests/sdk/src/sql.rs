@@ -7,6 +7,7 @@ use crate::bindings::projectionist::sql::types::Error as WireError;
 use crate::extract::{Extract, InBatch};
 use crate::failure::Result;
 use crate::in_hand;
+use crate::parts::Parts;
 use crate::row::{FromRow, Row};
 use crate::value::Value;
 use std::fmt;
@@ -19,6 +20,8 @@ use std::fmt;
 pub struct Sql(());
 
 impl<S: InBatch> Extract<S> for Sql {
+    const PARTS: Parts = Parts::NONE;
+
     fn extract(_: &S) -> Result<Self> {
         Ok(Sql(()))
     }

@@ -10,11 +10,15 @@ use crate::failure::{Outcome, Result};
 use crate::filter::{Clause, matches};
 use crate::handler::Handler;
 use crate::in_hand;
+use crate::parts::Parts;
 use crate::recovery::{self, Recovery, Verdict};
 use crate::row::TableRow;
 use crate::sql::Sql;
 use crate::table::{self, Keys};
 use std::fmt;
+
+/// The option that names what the guest looks at of its events.
+const EVENT_PARTS: &str = "event-parts";
 
 /// Folds events into tables: deterministic, from the beginning of the log unless told otherwise.
 pub type Projector = Subscriber<Projection>;
@@ -27,6 +31,7 @@ pub type Processor = Subscriber<Reaction>;
 pub struct Subscriber<S> {
     descriptor: Descriptor,
     wants_all: bool,
+    parts: Parts,
     filter_given: bool,
     pub(crate) handlers: Vec<(String, Call<S>)>,
     pub(crate) wildcards: Vec<Call<S>>,
@@ -63,6 +68,7 @@ impl<S: Delivery + 'static> Subscriber<S> {
     where
         H: Handler<S, A, Output: Outcome>,
     {
+        self.parts = self.parts.and(H::PARTS);
         self.handlers.push((event_type.into(), call(handler)));
         self
     }
@@ -73,6 +79,7 @@ impl<S: Delivery + 'static> Subscriber<S> {
         H: Handler<S, A, Output: Outcome>,
     {
         self.wants_all = true;
+        self.parts = self.parts.and(H::PARTS);
         self.wildcards.push(call(handler));
         self
     }
@@ -106,6 +113,7 @@ impl<S: Delivery + 'static> Subscriber<S> {
         H: Handler<S, A, Output: Keys<T::Key>>,
     {
         let event_type = event_type.into();
+        self.parts = self.parts.and(H::PARTS);
         self.prefetches.push(Box::new(move |deliveries| {
             let wanted = deliveries
                 .iter()
@@ -197,6 +205,11 @@ impl<S: Delivery + 'static> Subscriber<S> {
             let tables = ("tables".to_owned(), shapes(self.tables));
             descriptor.options.push(tables);
         }
+        let is_said = descriptor.options.iter().any(|(key, _)| key == EVENT_PARTS);
+        if self.parts != Parts::ALL && !is_said {
+            let parts = (EVENT_PARTS.to_owned(), self.parts.names());
+            descriptor.options.push(parts);
+        }
         let nothing =
             self.handlers.is_empty() && self.wildcards.is_empty() && self.chunk_ends.is_empty();
         assert!(
@@ -252,6 +265,7 @@ impl<S: Delivery + 'static> Subscriber<S> {
                 options: Vec::new(),
             },
             wants_all: false,
+            parts: Parts::NONE,
             filter_given: false,
             handlers: Vec::new(),
             wildcards: Vec::new(),

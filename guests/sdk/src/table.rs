@@ -3,6 +3,7 @@
 use crate::extract::{Extract, InBatch};
 use crate::failure::{Failure, Result};
 use crate::in_hand;
+use crate::parts::Parts;
 use crate::row::{KeyValues, TableRow};
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -10,13 +11,15 @@ use std::marker::PhantomData;
 
 /// A table of this guest, by primary key. Reads see the writes of this batch; writes are kept in memory and reach
 /// PostgreSQL in bulk, so a row that changes a hundred times in a batch is written once. What the host has against a row
-/// therefore shows at the end of a chunk, or at the next statement by [`Sql`](crate::Sql).
+/// therefore shows at the end of a batch, or at the next statement by [`Sql`](crate::Sql).
 ///
 /// `K` is the key or its borrowed form: `str` for a `String`. The key of several fields is a tuple of them.
 #[derive(Debug)]
 pub struct Table<T>(PhantomData<T>);
 
 impl<S: InBatch, T: TableRow> Extract<S> for Table<T> {
+    const PARTS: Parts = Parts::NONE;
+
     fn extract(_: &S) -> Result<Self> {
         Ok(Table(PhantomData))
     }

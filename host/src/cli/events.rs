@@ -223,10 +223,10 @@ fn cells(event: &RecordedEvent) -> anyhow::Result<[String; 6]> {
     Ok([
         event.position.to_string(),
         recorded_at(event)?,
-        text::line(&event.stream, event.stream.len()),
+        text::line(event.stream(), event.stream().len()),
         event.version.to_string(),
-        text::line(&event.event_type, event.event_type.len()),
-        shortened(&text::line(&on_one_line(&event.data), event.data.len())),
+        text::line(event.event_type(), event.event_type().len()),
+        shortened(&text::line(&on_one_line(event.data()), event.data().len())),
     ])
 }
 
@@ -259,11 +259,11 @@ pub(super) fn json_line(event: &RecordedEvent) -> anyhow::Result<String> {
     let line = JsonEvent {
         position: event.position,
         id: event.id,
-        stream: &event.stream,
+        stream: event.stream(),
         version: event.version,
-        event_type: &event.event_type,
-        data: json(&event.data)?,
-        metadata: json(&event.metadata)?,
+        event_type: event.event_type(),
+        data: json(event.data())?,
+        metadata: json(event.metadata())?,
         causation_id: event.causation_id,
         correlation_id: event.correlation_id,
         tags: &event.tags,

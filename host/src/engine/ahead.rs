@@ -161,20 +161,18 @@ fn events_of_next(page: &Page) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Texts;
 
     fn event(position: i64) -> RecordedEvent {
         RecordedEvent {
             position,
             id: uuid::Uuid::nil(),
-            stream: "s".to_owned(),
             version: position,
-            event_type: "Happened".to_owned(),
             recorded_at_micros: 0,
-            data: "x".repeat(1_000),
-            metadata: "{}".to_owned(),
             causation_id: None,
             correlation_id: None,
             tags: Vec::new(),
+            texts: Texts::new("s", "Happened", &"x".repeat(1_000), "{}"),
         }
     }
 

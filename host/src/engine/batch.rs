@@ -8,6 +8,7 @@ use subscription::{Input, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status};
 use super::ahead::{Ahead, Chunk};
 use super::call::{self, Call};
 use super::carried::Carried;
+use super::handed::Handed;
 use super::shared::Shared;
 use crate::guest::{Failure, Instance, Said};
 use crate::store::{
@@ -40,8 +41,8 @@ pub(super) enum Done {
 pub(super) struct FailedBatch {
     pub failure: Box<Failure>,
     pub state: LaneState,
-    /// Position and type of each event of the attempt.
-    pub events: Vec<(i64, String)>,
+    /// The events of the attempt.
+    pub events: Handed,
     /// Events before the chunk that failed: the guest's count begins there.
     pub before_chunk: u32,
 }
@@ -179,8 +180,7 @@ impl Share {
 /// A batch that the guest is done with.
 struct Handled {
     batch: Box<Batch>,
-    /// Position and type of each event.
-    events: Vec<(i64, String)>,
+    events: Handed,
     up_to: i64,
     retry_context: Option<String>,
     said: Said,
@@ -244,7 +244,7 @@ async fn read<'a>(
     share: &Share,
     ahead: &'a mut Option<Ahead>,
 ) -> Result<&'a mut Ahead, Error> {
-    let filter = ReadFilter::from(&known.descriptor.filter);
+    let filter = ReadFilter::of(&known.descriptor);
     let store = &shared.store;
     let after = state.position;
     let begun = ahead.take().filter(|begun| begun.follows(after, &filter));
@@ -264,7 +264,7 @@ async fn read<'a>(
 }
 
 /// A failure, the events of the attempt, and how many of them came before the chunk that failed.
-type Broken = (Box<Failure>, Vec<(i64, String)>, u32);
+type Broken = (Box<Failure>, Handed, u32);
 
 /// Hands the events to a fresh instance, chunk by chunk. The inner error is the guest's.
 async fn handle(
@@ -280,10 +280,9 @@ async fn handle(
         mut up_to,
     } = ahead.chunk(share.next_chunk(0, 0)).await?;
     if events.is_empty() {
-        let events = Vec::new();
         return Ok(Ok(Handled {
             batch,
-            events,
+            events: Handed::default(),
             up_to,
             retry_context: None,
             said: Said::default(),
@@ -291,14 +290,17 @@ async fn handle(
         }));
     }
     let first = events.first();
+    let mut all = Handed::default();
     let mut instance = match start(shared, known, state, (batch, early), first).await? {
         Ok(instance) => instance,
-        Err(failure) => return Ok(Err((failure, handed(&events), 0))),
+        Err(failure) => {
+            all.add(&events);
+            return Ok(Err((failure, all, 0)));
+        }
     };
-    let mut all = Vec::new();
     let (mut handled, mut bytes) = (0, 0);
     while !events.is_empty() {
-        all.extend(handed(&events));
+        all.add(&events);
         bytes += events
             .iter()
             .map(|event| event.size_bytes() as u64)
@@ -325,14 +327,6 @@ async fn handle(
         said,
         _spent: Some(instance),
     }))
-}
-
-/// What is needed of events to name the one that is to blame.
-fn handed(events: &[RecordedEvent]) -> Vec<(i64, String)> {
-    events
-        .iter()
-        .map(|event| (event.position, event.event_type.clone()))
-        .collect()
 }
 
 /// A fresh instance for events that are at hand, while the server opens the batch. `None`: there are no events, or it cannot be
@@ -394,7 +388,7 @@ async fn commit(
     handled: Handled,
     target: i64,
     carried: &mut Carried,
-) -> Result<Result<Done, (Box<Failure>, Vec<(i64, String)>)>, Error> {
+) -> Result<Result<Done, (Box<Failure>, Handed)>, Error> {
     let Handled {
         mut batch,
         events,

@@ -102,7 +102,7 @@ impl Lane {
         let FailedBatch {
             failure,
             state,
-            mut events,
+            events,
             before_chunk,
         } = failed;
         let Some(failure) = self.counting(failure) else {
@@ -132,9 +132,9 @@ impl Lane {
             Isolation::Before { events } => events as usize,
             Isolation::Among { .. } => usize::MAX,
         };
-        let blame = (at < events.len()).then(|| Blame {
+        let blame = events.at(at).map(|event| Blame {
             failure,
-            event: Some(events.swap_remove(at)),
+            event: Some(event),
             state,
         });
         match (step, blame) {

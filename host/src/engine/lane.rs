@@ -331,7 +331,7 @@ impl Lane {
             }
             Some((position, page)) => {
                 self.shared.passing.withdraw(&self.key);
-                let filter = ReadFilter::from(filter);
+                let filter = ReadFilter::of(&known.descriptor);
                 self.carried.ahead = Some(Ahead::of(filter, self.checkpoint, position, page));
                 false
             }

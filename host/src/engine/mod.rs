@@ -11,6 +11,7 @@ mod catalog;
 mod directory;
 mod follower;
 mod frozen;
+mod handed;
 pub mod horizon_task;
 mod host;
 mod intake;

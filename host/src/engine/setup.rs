@@ -6,6 +6,7 @@ use subscription::{Input, Next, Status};
 
 use super::batch::FailedBatch;
 use super::call::{self, Call};
+use super::handed::Handed;
 use super::shared::Shared;
 use crate::guest::{Failure, Visit, visit};
 use crate::store::{
@@ -40,7 +41,7 @@ pub(super) async fn run(
         Ok(Done::Failed(Box::new(FailedBatch {
             failure,
             state: state.clone(),
-            events: Vec::new(),
+            events: Handed::default(),
             before_chunk: 0,
         })))
     };

@@ -85,7 +85,7 @@ impl Tail {
             .events
             .range(begin..)
             .take_while(|event| event.position <= up_to)
-            .filter(|event| filter.matches(&event.event_type, &event.stream, &event.tags));
+            .filter(|event| filter.matches(event.event_type(), event.stream(), &event.tags));
         for event in matching {
             if events.len() == events_max {
                 let up_to = events
@@ -122,20 +122,18 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Texts;
 
     fn event(position: i64, event_type: &str) -> RecordedEvent {
         RecordedEvent {
             position,
             id: uuid::Uuid::nil(),
-            stream: "s-1".to_owned(),
             version: position,
-            event_type: event_type.to_owned(),
             recorded_at_micros: 0,
-            data: "{}".to_owned(),
-            metadata: "{}".to_owned(),
             causation_id: None,
             correlation_id: None,
             tags: Vec::new(),
+            texts: Texts::new("s-1", event_type, "{}", "{}"),
         }
     }
 

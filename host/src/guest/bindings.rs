@@ -10,5 +10,6 @@ wasmtime::component::bindgen!({
 /// Name and version of the interfaces that a guest may export besides the required ones.
 pub const LIFECYCLE: &str = "projectionist:guest/lifecycle@0.1.0";
 pub const RECOVERY: &str = "projectionist:guest/recovery@0.1.0";
+pub const BATCH: &str = "projectionist:guest/batch@0.1.0";
 pub const DESCRIPTION: &str = "projectionist:guest/description@0.1.0";
 pub const HANDLER: &str = "projectionist:guest/handler@0.1.0";

@@ -1,16 +1,17 @@
 //! A fresh instance of a guest for one batch: calls with a deadline, and what becomes of the batch when one fails.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use subscription::{ErrorClass, Kind, Verdict};
+use subscription::{ErrorClass, Verdict};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, Lower, TypedFunc};
 
 use super::bindings::projectionist::guest::types as guest;
-use super::bindings::{LIFECYCLE, ProcessorCore};
+use super::bindings::{BATCH, HANDLER, LIFECYCLE};
 use super::call::Call;
 use super::failure::{DeadlineExceeded, Failure, from_trap};
-use super::imports::{Cause, event_to_guest};
+use super::imports::{HandedEvent, Ids, hand};
 use super::limits::{Limits, MAX_FAILURE_DETAILS};
 use super::module::Module;
 use super::state::{CallContext, Said, State, new_store};
@@ -29,7 +30,29 @@ pub struct Instance {
 pub(super) struct Running {
     pub(super) store: Store<State>,
     raw: RawInstance,
-    bindings: ProcessorCore,
+}
+
+impl Running {
+    /// The export of the same name; typed anew, because events are handed over from where they are, which the generated types
+    /// cannot.
+    async fn handle(
+        &mut self,
+        events: &[HandedEvent<'_>],
+    ) -> wasmtime::Result<Result<(), guest::Failure>> {
+        let Running { store, raw } = self;
+        let missing =
+            || wasmtime::Error::msg("the export `handle` was there when the module was checked");
+        let interface = raw.get_export_index(&mut *store, None, HANDLER);
+        let function = interface
+            .and_then(|interface| raw.get_export_index(&mut *store, Some(&interface), "handle"))
+            .ok_or_else(missing)?;
+        let handle = raw.get_typed_func::<(&[HandedEvent<'_>],), (Result<(), guest::Failure>,)>(
+            &mut *store,
+            function,
+        )?;
+        let (answer,) = handle.call_async(store, (events,)).await?;
+        Ok(answer)
+    }
 }
 
 impl Instance {
@@ -61,26 +84,19 @@ impl Instance {
         batch: Option<Box<Batch>>,
     ) -> Result<Instance, Box<Failure>> {
         let ready = module.instance().clone();
-        let state = State::new(Some(context), batch, &limits, module.outbound());
+        let mut state = State::new(Some(context), batch, &limits, module.outbound());
+        state.parts = module.descriptor().event_parts();
         let mut store = new_store(ready.engine(), state);
         let call = Call::prepare(&mut store, "instantiation", limits.handle_timeout_ms);
         let timed = call.clone();
         let started = call.run(async move {
-            let started = timed.timed(async {
-                let raw = ready.instantiate_async(&mut store).await?;
-                let bindings = ProcessorCore::new(&mut store, &raw)?;
-                Ok((raw, bindings))
-            });
+            let started = timed.timed(async { ready.instantiate_async(&mut store).await });
             let started = started.await;
             (store, started)
         });
         match started.await {
-            (store, Ok((raw, bindings))) => Ok(Instance {
-                running: Some(Box::new(Running {
-                    store,
-                    raw,
-                    bindings,
-                })),
+            (store, Ok(raw)) => Ok(Instance {
+                running: Some(Box::new(Running { store, raw })),
                 limits,
             }),
             (mut store, Err(error)) => {
@@ -94,35 +110,19 @@ impl Instance {
     /// Hands a chunk of events to the guest. After an error the instance is spent.
     pub async fn handle(&mut self, events: Vec<RecordedEvent>) -> Result<(), Box<Failure>> {
         let mut running = self.take();
+        let events = Arc::new(events);
         let state = running.store.data_mut();
+        let parts = state.parts;
         state.chunk_end = events.last().map(|event| event.position);
-        // A projector appends nothing, so its events are no causes.
-        let causing = match state.context() {
-            Ok(context) if context.kind == Kind::Processor => &events[..],
-            _ => &[],
-        };
-        state.causes = causing
-            .iter()
-            .map(|event| {
-                (
-                    event.position.unsigned_abs(),
-                    Cause {
-                        id: event.id,
-                        correlation_id: event.correlation_id,
-                    },
-                )
-            })
-            .collect();
-        let events: Vec<_> = events.into_iter().map(event_to_guest).collect();
+        state.in_hand = Arc::clone(&events);
         state.http.open(self.limits.handle_timeout_ms);
         let call = Call::prepare(&mut running.store, "handle", self.limits.handle_timeout_ms);
         let timed = call.clone();
         let handled = call.run(async move {
-            let Running {
-                store, bindings, ..
-            } = &mut *running;
-            let handler = bindings.projectionist_guest_handler();
-            let answer = timed.timed(handler.call_handle(store, &events)).await;
+            let ids = Ids::of(&events, parts);
+            let handed = hand(&events, &ids, parts);
+            let answer = timed.timed(running.handle(&handed)).await;
+            drop(handed);
             (running, answer)
         });
         let (mut running, answer) = handled.await;
@@ -162,9 +162,10 @@ impl Instance {
         }
     }
 
-    /// Writes what is buffered, for as long as a call may take, and gives the batch back, to be committed. The instance is spent
-    /// then. To drop it takes a moment, in which its memory is unmapped: nobody should have to wait for that.
+    /// Tells the guest that no call follows, writes what is buffered, for as long as a call may take, and gives the batch back, to be
+    /// committed. The instance is spent then. To drop it takes a moment, in which its memory is unmapped: nobody should have to wait for that.
     pub async fn finish(&mut self) -> Result<Box<Batch>, Box<Failure>> {
+        self.tell_finish().await?;
         let limit_ms = self.limits.handle_timeout_ms;
         let running = self.running.as_mut();
         let batch = running.and_then(|running| running.store.data_mut().batch.as_deref_mut());
@@ -204,6 +205,34 @@ impl Instance {
             .batch
             .take()
             .expect("the batch stays with its instance until here"))
+    }
+
+    /// The optional export `finish`. It goes for no event in particular.
+    async fn tell_finish(&mut self) -> Result<(), Box<Failure>> {
+        type Finished = Result<(), guest::Failure>;
+        let Some(function) = self.optional::<(), (Finished,)>(BATCH, "finish") else {
+            return Ok(());
+        };
+        let mut running = self.take();
+        let limit_ms = self.limits.handle_timeout_ms;
+        let call = Call::prepare(&mut running.store, "finish", limit_ms);
+        let timed = call.clone();
+        let called = call.run(async move {
+            let answer = timed
+                .timed(function.call_async(&mut running.store, ()))
+                .await;
+            (running, answer)
+        });
+        let (running, answer) = called.await;
+        self.running = Some(running);
+        let judged = match answer {
+            Err(error) => Err(self.trapped(&error)),
+            Ok((answer,)) => self.judge(answer).map_err(|mut failure| {
+                failure.handled = None;
+                failure
+            }),
+        };
+        self.abandoned_if_failed(judged).await
     }
 
     async fn lifecycle(&mut self, name: &'static str) -> Result<(), Box<Failure>> {

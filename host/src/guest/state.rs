@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use subscription::Kind;
+use subscription::{EventParts, Kind};
 use wasmtime::Engine;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::allowance::Allowance;
 use super::http::{Http, HttpSettings, Outbound};
-use super::imports::Cause;
 use super::limits::{HOST_CALL_MIB, Limits, MAX_LAST_LINES, MAX_RESOURCES, Meter, mib};
 use super::output::Output;
 use super::settings::Settings;
 use super::wasi;
-use crate::store::{Batch, Store, Subscription};
+use crate::store::{Batch, RecordedEvent, Store, Subscription};
 
 /// Who the guest is and where its subscription stands; the answers of the `context` and `config` imports.
 #[derive(Clone)]
@@ -81,8 +80,10 @@ pub(super) struct State {
     /// None in `describe`.
     context: Option<CallContext>,
     pub batch: Option<Box<Batch>>,
-    /// The events of the call under way, by position: what an append may name as its cause.
-    pub causes: HashMap<u64, Cause>,
+    /// The events of the call under way, in the order of positions.
+    pub in_hand: Arc<Vec<RecordedEvent>>,
+    /// What the guest looks at of them.
+    pub parts: EventParts,
     /// The last position of the call under way: the bound of what the reader shows.
     pub chunk_end: Option<i64>,
     pub new_retry_context: Option<String>,
@@ -117,7 +118,8 @@ impl State {
             http: Http::new(outbound, context.as_ref(), limits),
             context,
             batch,
-            causes: HashMap::new(),
+            in_hand: Arc::default(),
+            parts: EventParts::ALL,
             chunk_end: None,
             new_retry_context: None,
             meter: Meter::new(limits),

@@ -4,7 +4,7 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::events::POSTGRES_EPOCH_MICROS;
+use super::recorded_event::POSTGRES_EPOCH_MICROS;
 
 /// The OID of the type `text`, which is part of the format of an array.
 const TEXT_OID: i32 = 25;

@@ -1,37 +1,15 @@
 //! Reading the log, in the order of positions.
 
 use futures_util::TryStreamExt;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
-use uuid::Uuid;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use subscription::EventParts;
 
 use super::kept_connection::KeptConnection;
-use super::{Error, ReadFilter, Store};
+use super::{Error, ReadFilter, RecordedEvent, Store};
 
 const READ_EVENTS: &str = include_str!("sql/read_events.sql");
-
-/// Between the epochs of PostgreSQL (2000) and Unix (1970), in microseconds.
-pub(super) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
-
-/// An event as the log has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedEvent {
-    pub position: i64,
-    pub id: Uuid,
-    pub stream: String,
-    pub version: i64,
-    pub event_type: String,
-    /// Since 1970, in UTC.
-    pub recorded_at_micros: i64,
-    /// JSON, as it was written.
-    pub data: String,
-    /// A JSON object, as it was written.
-    pub metadata: String,
-    pub causation_id: Option<Uuid>,
-    pub correlation_id: Option<Uuid>,
-    pub tags: Vec<String>,
-}
 
 /// How much one read returns at most. At least one event is returned, however large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +28,6 @@ pub struct Page {
     pub up_to: i64,
 }
 
-impl RecordedEvent {
-    /// What it weighs in a batch, in bytes.
-    pub fn size_bytes(&self) -> usize {
-        let tags: usize = self.tags.iter().map(String::len).sum();
-        self.data.len() + self.metadata.len() + self.stream.len() + self.event_type.len() + tags
-    }
-}
-
 impl Store {
     /// Reads what matches in `(after, up_to]`.
     ///
@@ -70,7 +40,7 @@ impl Store {
         limit: ReadLimit,
     ) -> Result<Page, Error> {
         let query = self.events(READ_EVENTS, after, up_to, filter, limit);
-        let events = self.read_some(query, limit.bytes).await?;
+        let events = self.read_some(query, filter.parts(), limit.bytes).await?;
         Ok(page(events, up_to, limit))
     }
 
@@ -85,7 +55,7 @@ impl Store {
     ) -> Result<Page, Error> {
         let query = self.events(READ_EVENTS, after, up_to, filter, limit);
         let answering = connection.get().await.map_err(Error::from_statement)?;
-        let read = read_some(answering, query, limit.bytes).await?;
+        let read = read_some(answering, query, filter.parts(), limit.bytes).await?;
         if read.is_cut_off {
             connection.lose();
         }
@@ -102,7 +72,7 @@ impl Store {
     ) -> Result<Vec<RecordedEvent>, Error> {
         let statement = include_str!("sql/read_last_events.sql");
         let query = self.events(statement, after, up_to, filter, limit);
-        let mut events = self.read_some(query, limit.bytes).await?;
+        let mut events = self.read_some(query, filter.parts(), limit.bytes).await?;
         events.reverse();
         Ok(events)
     }
@@ -129,7 +99,7 @@ impl Store {
         let (condition, parameters) = filter.to_sql(FIXED_PARAMETERS + 1);
         let sql = self
             .source()
-            .render(&statement.replace("{filter}", &condition));
+            .render(&filter.prune(statement).replace("{filter}", &condition));
         let mut query = sqlx::query(AssertSqlSafe(sql))
             .bind(after)
             .bind(up_to)
@@ -140,14 +110,15 @@ impl Store {
         query
     }
 
-    /// The events of a statement until there are so many bytes, and the one that brings them there.
+    /// The events of a statement, or those parts of them, until there are so many bytes, and the one that brings them there.
     pub(super) async fn read_some(
         &self,
         query: Query<'_, Postgres, PgArguments>,
+        parts: EventParts,
         bytes_max: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
         let mut connection = self.pool().acquire().await.map_err(Error::from_statement)?;
-        let read = read_some(&mut connection, query, bytes_max).await?;
+        let read = read_some(&mut connection, query, parts, bytes_max).await?;
         if read.is_cut_off {
             drop(connection.detach());
         }
@@ -164,13 +135,14 @@ struct Read {
 async fn read_some(
     connection: &mut PgConnection,
     query: Query<'_, Postgres, PgArguments>,
+    parts: EventParts,
     bytes_max: usize,
 ) -> Result<Read, Error> {
     let mut events = Vec::new();
     let mut bytes = 0;
     let mut rows = query.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(Error::from_statement)? {
-        let event = decode(&row)?;
+        let event = RecordedEvent::decode(&row, parts)?;
         bytes += event.size_bytes();
         events.push(event);
         if bytes >= bytes_max {
@@ -194,22 +166,4 @@ fn page(events: Vec<RecordedEvent>, up_to: i64, limit: ReadLimit) -> Page {
 
 fn total_bytes(events: &[RecordedEvent]) -> usize {
     events.iter().map(RecordedEvent::size_bytes).sum()
-}
-
-fn decode(row: &PgRow) -> Result<RecordedEvent, Error> {
-    // Unchecked where the driver would insist on a type of its own: json is its text, and a timestamp is its microseconds.
-    let since_2000: i64 = row.try_get_unchecked(5)?;
-    Ok(RecordedEvent {
-        position: row.try_get(0)?,
-        id: row.try_get(1)?,
-        stream: row.try_get(2)?,
-        version: row.try_get(3)?,
-        event_type: row.try_get(4)?,
-        recorded_at_micros: since_2000.saturating_add(POSTGRES_EPOCH_MICROS),
-        data: row.try_get_unchecked(6)?,
-        metadata: row.try_get_unchecked(7)?,
-        causation_id: row.try_get(8)?,
-        correlation_id: row.try_get(9)?,
-        tags: row.try_get(10)?,
-    })
 }

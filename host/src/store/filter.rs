@@ -1,12 +1,14 @@
 //! A filter of subscriptions as a condition in SQL. What a guest wants to see travels in parameters only.
 
-use subscription::{Clause, Filter, Pattern};
+use subscription::{Clause, Descriptor, EventPart, EventParts, Filter, Pattern};
 
 /// The condition, with placeholders of [`super::EventSource`] for the columns, and what it compares with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadFilter {
     /// Empty for no condition.
     conditions: Vec<Condition>,
+    /// What is read of the events; the rest of them is empty.
+    parts: EventParts,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,43 @@ impl ReadFilter {
         ReadFilter::default()
     }
 
+    /// The events that a guest wants, and what it looks at of them.
+    pub fn of(descriptor: &Descriptor) -> ReadFilter {
+        ReadFilter {
+            parts: descriptor.event_parts(),
+            ..ReadFilter::from(&descriptor.filter)
+        }
+    }
+
+    pub(super) fn parts(&self) -> EventParts {
+        self.parts
+    }
+
+    /// A statement whose list of columns comes first, without those that are not read.
+    pub(super) fn prune(&self, statement: &str) -> String {
+        let columns: [(EventPart, &[&str]); 8] = [
+            (EventPart::Id, &["{id}"]),
+            (EventPart::Stream, &["{stream}"]),
+            (EventPart::Version, &["{version}"]),
+            (EventPart::RecordedAt, &["{recorded_at}"]),
+            (EventPart::Data, &["{data}"]),
+            (EventPart::Metadata, &["{metadata}"]),
+            (
+                EventPart::Causation,
+                &["{causation_id}", "{correlation_id}"],
+            ),
+            (EventPart::Tags, &["{tags}"]),
+        ];
+        let unread = columns
+            .into_iter()
+            .filter(|(part, _)| !self.parts.has(*part));
+        unread
+            .flat_map(|(_, columns)| columns)
+            .fold(statement.to_owned(), |statement, column| {
+                statement.replacen(column, "NULL", 1)
+            })
+    }
+
     /// The text of the condition, its parameters numbered from `first`, and the parameters, each a `text[]`.
     pub(super) fn to_sql(&self, first: usize) -> (String, Vec<Vec<String>>) {
         let mut parameters = Parameters {
@@ -75,6 +114,7 @@ impl From<&Filter> for ReadFilter {
         }
         ReadFilter {
             conditions: filter.0.iter().map(Condition::from).collect(),
+            parts: EventParts::ALL,
         }
     }
 }

@@ -27,6 +27,7 @@ mod new_event;
 mod overview;
 mod passed;
 mod proof;
+mod recorded_event;
 mod refreshing;
 mod reports;
 mod retire;
@@ -58,7 +59,7 @@ pub use batch::{
 };
 pub use bell::Armed;
 pub use error::Error;
-pub use events::{Page, ReadLimit, RecordedEvent};
+pub use events::{Page, ReadLimit};
 pub use failpoint::{
     BATCH_FAILPOINTS, FAILPOINT_VARIABLE, FAILPOINTS, REWIND_FAILPOINTS, failpoint,
 };
@@ -75,6 +76,7 @@ pub use listener::{Hint, Listener, Ringer};
 pub use modules::{Pinned, StoredModule};
 pub use new_event::{BadLine, EventLine, MAX_LINE_BYTES, NewEvent, check_stream};
 pub use passed::PassedLane;
+pub use recorded_event::{RecordedEvent, Texts};
 pub use refreshing::Refreshed;
 pub use reports::{NewReport, Report};
 pub use retire::{KeptVersion, Retired};

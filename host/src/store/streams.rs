@@ -1,6 +1,7 @@
 //! One stream, read in the order of its versions.
 
 use sqlx::AssertSqlSafe;
+use subscription::EventParts;
 
 use super::{Error, ReadLimit, RecordedEvent, Store};
 
@@ -20,6 +21,6 @@ impl Store {
             .bind(from_version)
             .bind(up_to)
             .bind(limit.events);
-        self.read_some(query, limit.bytes).await
+        self.read_some(query, EventParts::ALL, limit.bytes).await
     }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::option::{check_options, keep, rebuild_state, retry_policy, switch_when};
+use crate::option::{check_options, event_parts, keep, rebuild_state, retry_policy, switch_when};
 use crate::quote::quoted;
 use crate::{
-    BadId, BadOption, BadPattern, CHUNK_EVENTS_MAX, Filter, KNOWN_OPTIONS, Keep, Pattern,
-    RetryPolicy, SubscriberId, SwitchWhen,
+    BadId, BadOption, BadPattern, CHUNK_EVENTS_MAX, EventParts, Filter, KNOWN_OPTIONS, Keep,
+    Pattern, RetryPolicy, SubscriberId, SwitchWhen,
 };
 
 /// Bytes of a group's name.
@@ -128,6 +128,11 @@ impl Descriptor {
     /// refuses leave the host's.
     pub fn retry(&self, host: RetryPolicy) -> RetryPolicy {
         retry_policy(&self.options, host).unwrap_or(host)
+    }
+
+    /// What it looks at of its events.
+    pub fn event_parts(&self) -> EventParts {
+        event_parts(&self.options).unwrap_or_default()
     }
 
     /// Whether a later version of a processor first goes through history, muted.

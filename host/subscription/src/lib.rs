@@ -14,6 +14,7 @@ mod keep;
 mod line;
 mod option;
 mod pace;
+mod parts;
 mod presence;
 mod quote;
 mod refresh;
@@ -40,6 +41,7 @@ pub use pace::{
     BATCH_BYTES_MAX, BATCH_MS, BOOT_EVENTS_MAX, CHUNK_EVENTS_MAX, LARGE_CHUNK_EVENTS,
     LIVE_EVENTS_MAX, PROCESSOR_CHUNKS_MAX, Pace, batch_limit,
 };
+pub use parts::{EventPart, EventParts};
 pub use presence::{Chosen, File, Look, choose, has_successor, missing};
 pub use refresh::{Kept, Part, Refresh, outdated, refresh, swapped};
 pub use register::{LineVersion, Refused, Registration, Stored, register};

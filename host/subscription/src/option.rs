@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::quote::quoted;
 use crate::{
-    Keep, RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX, RetryPolicy, SwitchWhen,
+    EventPart, EventParts, Keep, RETRY_ATTEMPTS_MAX, RETRY_DELAY_MS_MAX, RETRY_FACTOR_MAX,
+    RetryPolicy, SwitchWhen,
 };
 
 /// Options in a descriptor.
@@ -19,12 +20,14 @@ const RETRY_BASE_MS: &str = "retry-base-ms";
 const RETRY_FACTOR: &str = "retry-factor";
 const REBUILD_STATE: &str = "rebuild-state";
 const SWITCH: &str = "switch";
+/// What the guest looks at of its events.
+const EVENT_PARTS: &str = "event-parts";
 /// The shape of the guest's tables, in words of the SDK's own: `account(id text key, balance bigint)`.
 pub(crate) const TABLES: &str = "tables";
 const KEEP: &str = "keep";
 
 /// The keys that the host knows. Others are reported and have no effect: a newer guest may run on an older host.
-pub const KNOWN_OPTIONS: [&str; 9] = [
+pub const KNOWN_OPTIONS: [&str; 10] = [
     RETRY_ATTEMPTS,
     RETRY_BASE_MS,
     RETRY_FACTOR,
@@ -34,6 +37,7 @@ pub const KNOWN_OPTIONS: [&str; 9] = [
     SWITCH,
     TABLES,
     KEEP,
+    EVENT_PARTS,
 ];
 
 /// An option that cannot be understood.
@@ -71,6 +75,10 @@ pub enum BadOption {
         key: String,
         value: String,
     },
+    Part {
+        key: String,
+        name: String,
+    },
 }
 
 /// Checks the list as a whole and the value of each key that is known.
@@ -100,6 +108,7 @@ pub(crate) fn check_options(options: &[(String, String)]) -> Result<(), BadOptio
     rebuild_state(options)?;
     switch_when(options)?;
     keep(options)?;
+    event_parts(options)?;
     retry_policy(options, RetryPolicy::default()).map(drop)
 }
 
@@ -153,6 +162,17 @@ pub(crate) fn keep(options: &[(String, String)]) -> Result<Option<Keep>, BadOpti
     Keep::parse(value).map(Some).map_err(|_| BadOption::Keep {
         key: KEEP.to_owned(),
         value: value.to_owned(),
+    })
+}
+
+/// What the guest looks at of its events: all, if it does not say.
+pub(crate) fn event_parts(options: &[(String, String)]) -> Result<EventParts, BadOption> {
+    let Some(value) = value(options, EVENT_PARTS) else {
+        return Ok(EventParts::ALL);
+    };
+    EventParts::parse(value).map_err(|name| BadOption::Part {
+        key: EVENT_PARTS.to_owned(),
+        name,
     })
 }
 
@@ -227,6 +247,13 @@ impl fmt::Display for BadOption {
                 "its option {} is {}: give `all`, a number of versions, or a time such as `7d`",
                 quoted(key),
                 quoted(value)
+            ),
+            BadOption::Part { key, name } => write!(
+                formatter,
+                "its option {} names {}: the parts are {}",
+                quoted(key),
+                quoted(name),
+                EventPart::ALL.map(EventPart::name).join(", ")
             ),
             BadOption::When { key, value } => write!(
                 formatter,

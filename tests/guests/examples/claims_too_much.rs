@@ -1,7 +1,7 @@
 //! Sin: says that it handled more events than it was given, and fails.
 
 use projectionist_sdk::bindings::exports::projectionist::guest::{
-    description, handler, lifecycle, recovery,
+    batch, description, handler, lifecycle, recovery,
 };
 use projectionist_sdk::bindings::projectionist::events::types::Event;
 use projectionist_sdk::bindings::projectionist::guest::types::{Descriptor, Failure, Verdict};
@@ -27,6 +27,12 @@ impl handler::Guest for Component {
             message: "handled more than there is".to_owned(),
             details: Vec::new(),
         })
+    }
+}
+
+impl batch::Guest for Component {
+    fn finish() -> Result<(), Failure> {
+        Ok(())
     }
 }
 

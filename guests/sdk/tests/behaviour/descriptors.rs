@@ -61,7 +61,9 @@ fn has_the_defaults_of_its_kind() {
         (projector.kind, projector.run_mode),
         (Kind::Projector, RunMode::FromBeginning)
     );
-    let processor = Processor::new("welcome").on("A", || ()).describe();
+    let processor = Processor::new("welcome")
+        .on("A", |_: Message| ())
+        .describe();
     assert_eq!(
         (processor.kind, processor.run_mode),
         (Kind::Processor, RunMode::FromNow)
@@ -85,7 +87,7 @@ fn has_the_defaults_of_its_kind() {
 #[test]
 fn says_what_the_builder_was_told() {
     let descriptor = Projector::new("accounts_1")
-        .on("A", || ())
+        .on("A", |_: Message| ())
         .group("finance")
         .run_mode(RunMode::FromPosition(7))
         .strong()
@@ -104,7 +106,29 @@ fn says_what_the_builder_was_told() {
     );
 }
 
-#[derive(Table, Default)]
+#[test]
+fn asks_for_what_its_handlers_look_at() {
+    let options = |projector: Projector| projector.describe().options;
+    let parts = |names: &str| [("event-parts".to_owned(), names.to_owned())];
+    let streams = || {
+        Projector::new("accounts_1")
+            .prefetch::<Account, _, _>("*", |stream: StreamId| stream.as_str().to_owned())
+            .on("A", |_: Event<Account>, _: Position, _: Table<Account>| ())
+    };
+    assert_eq!(options(streams()), parts("stream,data"));
+    assert_eq!(
+        options(streams().on_any(|_: RecordedAt, _: Metadata| ())),
+        parts("stream,recorded-at,data,metadata")
+    );
+    assert_eq!(options(streams().on("B", |_: Message| ())), []);
+    assert_eq!(
+        options(streams().option("event-parts", "data")),
+        parts("data"),
+        "its author knows better"
+    );
+}
+
+#[derive(Table, Default, serde::Deserialize)]
 #[table(name = "account")]
 struct Account {
     #[key]
@@ -118,7 +142,7 @@ struct Account {
 fn says_which_tables_it_has() {
     let descriptor = Projector::new("accounts_1")
         .table::<Account>()
-        .on("A", || ())
+        .on("A", |_: Message| ())
         .describe();
     let shape = "account(id text key, owner text?, balance bigint index)";
     assert_eq!(

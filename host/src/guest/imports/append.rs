@@ -3,6 +3,7 @@
 //! Ids derive from (line, cause position, ordinal), so that a redelivered event appends nothing twice. Causation and
 //! correlation are set here and cannot be forged.
 
+use subscription::EventPart;
 use uuid::Uuid;
 
 use crate::guest::bindings::projectionist::append::writer::{
@@ -45,7 +46,13 @@ impl State {
         expected: ExpectedVersion,
         events: Vec<GuestEvent>,
     ) -> Result<(), Error> {
-        let Some(causing) = self.causes.get(&cause).cloned() else {
+        if !(self.parts.has(EventPart::Id) && self.parts.has(EventPart::Causation)) {
+            return Err(refused(
+                "denied",
+                "a guest that appends needs the ids of its events: name `id` and `causation` in the option `event-parts`".to_owned(),
+            ));
+        }
+        let Some(causing) = self.cause(cause) else {
             return Err(refused(
                 "bad-parameter",
                 format!("the cause {cause} is not the position of an event in hand"),
@@ -87,6 +94,18 @@ impl State {
         Ok(())
     }
 
+    /// What an append may name as its cause: an event in hand.
+    fn cause(&self, position: u64) -> Option<Cause> {
+        let place = self
+            .in_hand
+            .binary_search_by_key(&position, |event| event.position.unsigned_abs());
+        let event = self.in_hand.get(place.ok()?)?;
+        Some(Cause {
+            id: event.id,
+            correlation_id: event.correlation_id,
+        })
+    }
+
     fn derive(
         &mut self,
         cause: u64,
@@ -124,10 +143,9 @@ impl State {
 }
 
 /// The event that an append follows from.
-#[derive(Clone, Debug)]
-pub struct Cause {
-    pub id: Uuid,
-    pub correlation_id: Option<Uuid>,
+struct Cause {
+    id: Uuid,
+    correlation_id: Option<Uuid>,
 }
 
 /// What an event weighs.

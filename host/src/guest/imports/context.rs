@@ -7,6 +7,9 @@ use crate::guest::state::State;
 /// The attribute that tells whether effects are dropped: `true` or `false`.
 const MUTED: &str = "muted";
 
+/// The attribute that tells that the export `finish` is called: `true`.
+const FINISH: &str = "finish";
+
 impl guest::context::Host for State {
     async fn subscriber_id(&mut self) -> wasmtime::Result<String> {
         self.count_host_call()?;
@@ -43,7 +46,11 @@ impl guest::context::Host for State {
     async fn attribute(&mut self, name: String) -> wasmtime::Result<Option<String>> {
         self.count_host_call()?;
         let muted = self.context()?.muted;
-        Ok((name == MUTED).then(|| muted.to_string()))
+        Ok(match name.as_str() {
+            MUTED => Some(muted.to_string()),
+            FINISH => Some(true.to_string()),
+            _ => None,
+        })
     }
 
     async fn event_attribute(

@@ -9,16 +9,17 @@ use crate::guest::limits::{Exceeded, MAX_DESCRIPTOR_BYTES};
 use crate::store::value::Value;
 use crate::store::{Column, GuestError, RecordedEvent, RowSet};
 
+/// A single event. A chunk of them is [handed](super::hand) over.
 pub fn event_to_guest(event: RecordedEvent) -> events::Event {
     events::Event {
         position: event.position.unsigned_abs(),
         id: event.id.to_string(),
-        stream: event.stream,
+        stream: event.stream().to_owned(),
         version: event.version.unsigned_abs(),
-        type_: event.event_type,
+        type_: event.event_type().to_owned(),
         recorded_at: event.recorded_at_micros,
-        data: events::Payload::Json(event.data),
-        metadata: event.metadata,
+        data: events::Payload::Json(event.data().to_owned()),
+        metadata: event.metadata().to_owned(),
         causation_id: event.causation_id.map(|id| id.to_string()),
         correlation_id: event.correlation_id.map(|id| id.to_string()),
         tags: event.tags,

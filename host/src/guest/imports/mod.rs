@@ -3,6 +3,7 @@
 mod append;
 mod context;
 mod convert;
+mod handed;
 mod log;
 mod reader;
 mod rows;
@@ -12,8 +13,8 @@ mod sql;
 use super::bindings::projectionist;
 use super::state::State;
 
-pub(super) use append::Cause;
 pub(super) use convert::{descriptor_from_guest, event_to_guest};
+pub(super) use handed::{Event as HandedEvent, Ids, hand};
 
 // The interfaces that hold types alone have no functions to answer.
 impl projectionist::events::types::Host for State {}

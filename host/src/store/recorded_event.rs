@@ -1,0 +1,167 @@
+//! An event as the log has it.
+
+use sqlx::postgres::{PgRow, PgValueFormat, PgValueRef};
+use sqlx::{Postgres, Row as _, ValueRef as _};
+use subscription::{EventPart, EventParts};
+use uuid::Uuid;
+
+use super::Error;
+
+/// Between the epochs of PostgreSQL (2000) and Unix (1970), in microseconds.
+pub(super) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// An event as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    pub position: i64,
+    pub id: Uuid,
+    pub version: i64,
+    /// Since 1970, in UTC.
+    pub recorded_at_micros: i64,
+    pub causation_id: Option<Uuid>,
+    pub correlation_id: Option<Uuid>,
+    pub tags: Vec<String>,
+    pub texts: Texts,
+}
+
+/// The texts of an event, in one piece of memory: while history is read they come and go by the million.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    joined: Box<str>,
+    /// Where stream, type and data end.
+    ends: [usize; 3],
+}
+
+impl Texts {
+    /// `data` and `metadata` are JSON, as it was written.
+    pub fn new(stream: &str, event_type: &str, data: &str, metadata: &str) -> Texts {
+        let type_ends = stream.len() + event_type.len();
+        let data_ends = type_ends + data.len();
+        let mut joined = String::with_capacity(data_ends + metadata.len());
+        for text in [stream, event_type, data, metadata] {
+            joined.push_str(text);
+        }
+        Texts {
+            joined: joined.into_boxed_str(),
+            ends: [stream.len(), type_ends, data_ends],
+        }
+    }
+}
+
+impl RecordedEvent {
+    pub fn stream(&self) -> &str {
+        &self.texts.joined[..self.texts.ends[0]]
+    }
+
+    pub fn event_type(&self) -> &str {
+        &self.texts.joined[self.texts.ends[0]..self.texts.ends[1]]
+    }
+
+    /// JSON, as it was written.
+    pub fn data(&self) -> &str {
+        &self.texts.joined[self.texts.ends[1]..self.texts.ends[2]]
+    }
+
+    /// A JSON object, as it was written.
+    pub fn metadata(&self) -> &str {
+        &self.texts.joined[self.texts.ends[2]..]
+    }
+
+    /// What it weighs in a batch, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        let tags: usize = self.tags.iter().map(String::len).sum();
+        self.texts.joined.len() + tags
+    }
+
+    /// Reads these parts from the columns of `read_events.sql` and its like. Unchecked, because the driver compares types anew for every
+    /// value of every row; what comes in another shape is an error all the same.
+    pub(super) fn decode(row: &PgRow, parts: EventParts) -> Result<RecordedEvent, Error> {
+        let text = |part, column: usize| match parts.has(part) {
+            true => row.try_get_unchecked::<&str, _>(column),
+            false => Ok(""),
+        };
+        let number = |part, column: usize| match parts.has(part) {
+            true => row.try_get_unchecked::<i64, _>(column),
+            false => Ok(0),
+        };
+        let cause = |column: usize| match parts.has(EventPart::Causation) {
+            true => row.try_get_unchecked::<Option<Uuid>, _>(column),
+            false => Ok(None),
+        };
+        Ok(RecordedEvent {
+            position: row.try_get_unchecked(0)?,
+            id: match parts.has(EventPart::Id) {
+                true => row.try_get_unchecked(1)?,
+                false => Uuid::nil(),
+            },
+            version: number(EventPart::Version, 3)?,
+            recorded_at_micros: number(EventPart::RecordedAt, 5)?
+                .saturating_add(POSTGRES_EPOCH_MICROS),
+            causation_id: cause(8)?,
+            correlation_id: cause(9)?,
+            tags: match parts.has(EventPart::Tags) {
+                true => tags(row.try_get_raw(10)?)?,
+                false => Vec::new(),
+            },
+            texts: Texts::new(
+                text(EventPart::Stream, 2)?,
+                row.try_get_unchecked(4)?,
+                text(EventPart::Data, 6)?,
+                text(EventPart::Metadata, 7)?,
+            ),
+        })
+    }
+}
+
+/// Most events have none, and the driver's way to find that out is long.
+fn tags(value: PgValueRef<'_>) -> Result<Vec<String>, Error> {
+    const NO_DIMENSIONS: [u8; 4] = [0; 4];
+    let has_none = !value.is_null()
+        && value.format() == PgValueFormat::Binary
+        && value
+            .as_bytes()
+            .is_ok_and(|bytes| bytes.starts_with(&NO_DIMENSIONS));
+    if has_none {
+        return Ok(Vec::new());
+    }
+    <Vec<String> as sqlx::Decode<Postgres>>::decode(value).map_err(|source| {
+        Error::from(sqlx::Error::ColumnDecode {
+            index: "tags".to_owned(),
+            source,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_back_as_they_were_given() {
+        for [stream, event_type, data, metadata] in [
+            ["s-1", "Happened", r#"{"a":"ä"}"#, "{}"],
+            ["ß", "", "", ""],
+            ["", "Ü", "1", r#"{"b":2}"#],
+        ] {
+            let event = RecordedEvent {
+                position: 1,
+                id: Uuid::nil(),
+                version: 1,
+                recorded_at_micros: 0,
+                causation_id: None,
+                correlation_id: None,
+                tags: vec!["t:1".to_owned()],
+                texts: Texts::new(stream, event_type, data, metadata),
+            };
+            let found = [
+                event.stream(),
+                event.event_type(),
+                event.data(),
+                event.metadata(),
+            ];
+            assert_eq!(found, [stream, event_type, data, metadata]);
+            let bytes: usize = found.iter().map(|text| text.len()).sum();
+            assert_eq!(event.size_bytes(), bytes + "t:1".len());
+        }
+    }
+}
