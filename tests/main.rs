@@ -28,6 +28,7 @@ mod modules;
 mod named;
 mod on_demand;
 mod operators;
+mod passing;
 mod processors;
 mod proofs;
 mod reading;

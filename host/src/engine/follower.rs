@@ -90,6 +90,7 @@ impl Follower {
             listener.events(),
             self.horizon.clone(),
             Arc::clone(&shared.tail),
+            Arc::clone(&shared.parked),
             stop.clone(),
         );
         let passing = tokio::spawn(passing::run(Arc::clone(&shared), stop.clone()));

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::parked::Parked;
 use super::tail::{TAIL_EVENTS, Tail};
 use crate::store::{Armed, Error, Hint, Holder, Horizon, Look, ReadFilter, ReadLimit, Store};
 
@@ -49,6 +50,7 @@ pub(super) fn spawn_into(
     events: Hint,
     horizon: watch::Sender<Option<i64>>,
     tail: Arc<Tail>,
+    parked: Arc<Parked>,
     stop: CancellationToken,
 ) -> JoinHandle<()> {
     let search = Horizon::new(store.clone());
@@ -58,6 +60,7 @@ pub(super) fn spawn_into(
         events,
         horizon,
         tail,
+        parked,
         waited_for: Known::default(),
         open: Known::default(),
         armed: None,
@@ -72,7 +75,7 @@ pub(super) fn spawn_into(
 /// Follows the horizon for itself alone.
 pub fn spawn(store: Store, events: Hint, stop: CancellationToken) -> watch::Receiver<Option<i64>> {
     let (horizon, receiver) = watch::channel(None);
-    spawn_into(store, events, horizon, Arc::default(), stop);
+    spawn_into(store, events, horizon, Arc::default(), Arc::default(), stop);
     receiver
 }
 
@@ -82,6 +85,7 @@ struct HorizonTask {
     events: Hint,
     horizon: watch::Sender<Option<i64>>,
     tail: Arc<Tail>,
+    parked: Arc<Parked>,
     /// Those that the horizon waits for.
     waited_for: Known,
     /// All that were there when the task went to sleep.
@@ -197,6 +201,11 @@ impl HorizonTask {
             *published = look.horizon.max(*published);
             moved
         });
+        // After it is published: who comes too late to be told finds it there.
+        let horizon = *self.horizon.borrow();
+        if let Some(horizon) = horizon {
+            self.parked.tell(&self.tail, horizon);
+        }
         Ok((look, moved))
     }
 

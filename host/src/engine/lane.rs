@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use subscription::{Duty, Input, Isolation, Next, RunMode, Status};
+use tokio::sync::Notify;
 
 use super::ahead::Ahead;
 use super::batch::{self, Portion};
 use super::carried::Carried;
 use super::judgement::Blame;
 use super::notice::Notice;
+use super::parked::Refused;
 use super::setup;
 use super::shared::Shared;
 use super::tail::{Seat, TAIL_EVENTS};
@@ -41,6 +43,17 @@ pub enum Step {
     Gone,
 }
 
+/// What a lane waits for that has nothing to do. A change of its row ends all of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// There is something to do after all.
+    Not,
+    UntilChange,
+    UntilHorizon,
+    /// Until something comes that its guest wants.
+    Parked,
+}
+
 /// A lane as its worker knows it. All of it can be lost: the rows know better.
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
@@ -57,6 +70,8 @@ pub(super) struct Lane {
     checkpoint: i64,
     /// Held while it follows the head.
     seat: Option<Seat>,
+    /// Notified when something comes for it while it is parked.
+    wake: Arc<Notify>,
     pub(super) isolation: Option<Isolation>,
     /// What the last batch left for the next.
     pub(super) carried: Carried,
@@ -84,6 +99,7 @@ impl Lane {
             position: None,
             checkpoint: 0,
             seat: None,
+            wake: Arc::default(),
             isolation: None,
             carried: Carried::default(),
             blamed: None,
@@ -139,6 +155,7 @@ impl Lane {
         }
         self.hint = None;
         let Some(known) = self.known.clone() else {
+            self.leave();
             return Ok(Step::Gone);
         };
         match known.status.duty() {
@@ -241,6 +258,7 @@ impl Lane {
         if self.left == Some(0) || self.passes(known, horizon) {
             return Ok(Step::Idle);
         }
+        self.shared.parked.works(&self.key);
         let searched = self.isolation.and_then(Isolation::events);
         let portion = Portion {
             horizon,
@@ -301,13 +319,8 @@ impl Lane {
     /// At the head the newest events are at hand: whether there is nothing for the guest among them. Then no batch is opened,
     /// and the checkpoint follows later.
     fn passes(&mut self, known: &Subscription, horizon: i64) -> bool {
-        let follows = known.status == Status::Active
-            && known.run_mode != RunMode::Once
-            && !known.muted
-            && self.isolation.is_none()
-            && self.left.is_none();
-        if !follows {
-            self.seat = None;
+        if !self.follows(known) {
+            self.leave();
             return false;
         }
         let tail = &self.shared.tail;
@@ -321,21 +334,70 @@ impl Lane {
             Some((_, page)) if page.events.is_empty() => {
                 self.position = Some(horizon);
                 self.carried.passed_to = horizon;
-                self.shared.passing.add(PassedLane {
-                    key: self.key.clone(),
-                    from: self.checkpoint,
-                    to: horizon,
-                    revision: known.revision.clone(),
-                });
                 true
             }
             Some((position, page)) => {
-                self.shared.passing.withdraw(&self.key);
                 let filter = ReadFilter::of(&known.descriptor);
                 self.carried.ahead = Some(Ahead::of(filter, self.checkpoint, position, page));
                 false
             }
         }
+    }
+
+    fn follows(&self, known: &Subscription) -> bool {
+        known.status == Status::Active
+            && known.run_mode != RunMode::Once
+            && !known.muted
+            && self.isolation.is_none()
+            && self.left.is_none()
+    }
+
+    /// It does not follow the head any more.
+    fn leave(&mut self) {
+        if self.seat.take().is_some() {
+            self.shared.parked.forget(&self.key);
+        }
+    }
+
+    /// Says what it waits for when there is nothing to do.
+    pub fn rest(&mut self) -> Rest {
+        let Some(known) = &self.known else {
+            return Rest::Not;
+        };
+        if known.status.duty() != Duty::Process {
+            self.leave();
+            return Rest::UntilChange;
+        }
+        let Some(position) = self.position.filter(|_| self.follows(known)) else {
+            return Rest::UntilHorizon;
+        };
+        let Shared { tail, parked, .. } = &*self.shared;
+        self.seat.get_or_insert_with(|| tail.take_seat());
+        let lane = PassedLane {
+            key: self.key.clone(),
+            from: self.checkpoint,
+            to: position,
+            revision: known.revision.clone(),
+        };
+        match parked.park(lane, &known.descriptor.filter, &self.wake) {
+            Ok(()) => Rest::Parked,
+            Err(Refused::TooLate) => Rest::Not,
+            Err(Refused::Lost) => {
+                self.position = None;
+                Rest::Not
+            }
+        }
+    }
+
+    /// Resolves when something has come for a lane that is parked.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// After it was parked.
+    pub fn unpark(&mut self) {
+        self.position = self.shared.parked.unpark(&self.key);
+        self.carried.passed_to = self.position.unwrap_or(self.checkpoint);
     }
 
     pub(super) fn stands_at(&mut self, checkpoint: i64) {

@@ -18,6 +18,7 @@ mod intake;
 mod judgement;
 mod lane;
 mod notice;
+mod parked;
 mod passing;
 mod registration;
 mod regular;

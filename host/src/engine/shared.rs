@@ -12,7 +12,7 @@ use super::carried::KEPT_ROWS_KIB;
 use super::catalog::Catalog;
 use super::host::{OnFailure, Options};
 use super::notice::{Notice, Thrown};
-use super::passing::Passing;
+use super::parked::Parked;
 use super::revisions::Revisions;
 use super::tail::Tail;
 use super::turns::Turns;
@@ -41,8 +41,8 @@ pub(super) struct Shared {
     pub kept_rows: Arc<Semaphore>,
     /// The newest events, for lanes that follow the head.
     pub tail: Arc<Tail>,
-    /// Lanes for whose guests nothing came.
-    pub passing: Passing,
+    /// Lanes that have nothing to do until something comes.
+    pub parked: Arc<Parked>,
     /// Another host is alive: lanes are shared fairly with it.
     pub has_company: AtomicBool,
     /// Tests move the clock of retries; nobody else does.
@@ -75,7 +75,7 @@ impl Shared {
             turns: Turns::new(),
             kept_rows: Arc::new(Semaphore::new(KEPT_ROWS_KIB)),
             tail: Arc::default(),
-            passing: Passing::default(),
+            parked: Arc::default(),
             has_company: AtomicBool::new(false),
             clock_ahead_ms: AtomicI64::new(0),
             on_failure: options.on_failure,

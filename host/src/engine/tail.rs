@@ -79,12 +79,9 @@ impl Tail {
         if after < ring.after || up_to > ring.up_to {
             return None;
         }
-        let begin = ring.events.partition_point(|event| event.position <= after);
         let mut events = Vec::new();
         let matching = ring
-            .events
-            .range(begin..)
-            .take_while(|event| event.position <= up_to)
+            .between(after, up_to)
             .filter(|event| filter.matches(event.event_type(), event.stream(), &event.tags));
         for event in matching {
             if events.len() == events_max {
@@ -96,6 +93,16 @@ impl Tail {
             events.push(event.clone());
         }
         Some(Page { events, up_to })
+    }
+
+    /// Shows all that lies in `(after, up_to]`. `false`, and nothing is shown: it does not reach so far.
+    pub fn visit(&self, after: i64, up_to: i64, mut see: impl FnMut(&RecordedEvent)) -> bool {
+        let ring = self.read();
+        let reaches = after >= ring.after && up_to <= ring.up_to;
+        if reaches {
+            ring.between(after, up_to).for_each(&mut see);
+        }
+        reaches
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Ring> {
@@ -110,6 +117,12 @@ impl Ring {
             up_to: position,
             ..Ring::default()
         }
+    }
+
+    fn between(&self, after: i64, up_to: i64) -> impl Iterator<Item = &RecordedEvent> {
+        let begin = self.events.partition_point(|event| event.position <= after);
+        let behind = self.events.range(begin..);
+        behind.take_while(move |event| event.position <= up_to)
     }
 }
 

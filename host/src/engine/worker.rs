@@ -7,7 +7,7 @@ use subscription::unavailable_delay_ms;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{Lane, Step};
+use super::lane::{Lane, Rest, Step};
 use super::shared::Shared;
 use crate::store::LaneKey;
 
@@ -56,7 +56,9 @@ struct Worker {
 /// How long to wait before the next step.
 enum Pause {
     None,
-    UntilHint,
+    UntilChange,
+    UntilHorizon,
+    UntilWoken,
     Sleep(Duration),
     SleepOrChange(Duration),
 }
@@ -108,7 +110,12 @@ impl Worker {
         Some(match step {
             Step::Gone => return None,
             Step::Worked => self.share(),
-            Step::Idle => Pause::UntilHint,
+            Step::Idle => match self.lane.rest() {
+                Rest::Not => Pause::None,
+                Rest::UntilChange => Pause::UntilChange,
+                Rest::UntilHorizon => Pause::UntilHorizon,
+                Rest::Parked => Pause::UntilWoken,
+            },
             Step::Taken { retry_ms } | Step::Again { retry_ms } => {
                 Pause::Sleep(Duration::from_millis(retry_ms))
             }
@@ -130,11 +137,22 @@ impl Worker {
         match pause {
             Pause::None => {}
             Pause::Sleep(duration) => tokio::time::sleep(duration).await,
-            Pause::UntilHint => {
+            Pause::UntilChange => {
+                let _ = self.changes.changed().await;
+                self.lane.hear();
+            }
+            Pause::UntilHorizon => {
                 tokio::select! {
                     _ = self.horizon.changed() => {}
                     _ = self.changes.changed() => self.lane.hear(),
                 }
+            }
+            Pause::UntilWoken => {
+                tokio::select! {
+                    () = self.lane.woken() => {}
+                    _ = self.changes.changed() => self.lane.hear(),
+                }
+                self.lane.unpark();
             }
             Pause::SleepOrChange(duration) => {
                 tokio::select! {

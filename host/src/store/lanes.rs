@@ -18,7 +18,7 @@ pub const MAX_BACKTRACE_BYTES: usize = 64 * 1024;
 pub const MAX_ERROR_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// The name of a lane: a subscription and a number.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneKey {
     pub subscription: String,
     pub lane: i32,

@@ -8,6 +8,7 @@ mod descriptor;
 mod failed;
 mod failure;
 mod filter;
+mod filter_index;
 mod id;
 mod isolation;
 mod keep;
@@ -32,6 +33,7 @@ pub use descriptor::{
 pub use failed::{After, Outcome, conflict_class, failed, unavailable_delay_ms};
 pub use failure::{ErrorClass, SERIALIZATION_FAILURES_MAX, Verdict};
 pub use filter::{BadPattern, Clause, Filter, PATTERN_BYTES_MAX, Pattern};
+pub use filter_index::FilterIndex;
 pub use id::{BadId, ID_BYTES_MAX, IdFault, Line, SubscriberId, VERSION_MAX};
 pub use isolation::{Clue, Isolation};
 pub use keep::{Aged, BadKeep, Keep};

@@ -1,7 +1,7 @@
 //! Which events a filter wants.
 
 use proptest::prelude::*;
-use subscription::{Clause, Filter, PATTERN_BYTES_MAX, Pattern};
+use subscription::{Clause, Filter, FilterIndex, PATTERN_BYTES_MAX, Pattern};
 
 use crate::{patterns, types};
 
@@ -219,5 +219,24 @@ proptest! {
         if filter.matches(&event_type, &stream, &tags) {
             prop_assert!(both.matches(&event_type, &stream, &tags));
         }
+    }
+    #[test]
+    fn an_index_finds_whose_filters_match(
+        filters in prop::collection::vec(any_filter(), 0..6), replaced in any_filter(),
+        event_type in "[ab]{1,2}", stream in "[ab]{1,2}", tags in prop::collection::vec("[ab]{1,2}", 0..3),
+    ) {
+        let mut index = FilterIndex::default();
+        for number in 0..filters.len() {
+            index.insert(number, replaced.clone());
+        }
+        for (number, filter) in filters.iter().enumerate() {
+            index.insert(number, filter.clone());
+        }
+        index.insert(filters.len(), replaced);
+        index.remove(&filters.len());
+        let matching = |number: &usize| filters[*number].matches(&event_type, &stream, &tags);
+        let expected: Vec<usize> = (0..filters.len()).filter(matching).collect();
+        let found: Vec<usize> = index.wanting(&event_type, &stream, &tags).into_iter().copied().collect();
+        prop_assert_eq!(found, expected);
     }
 }
