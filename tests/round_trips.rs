@@ -187,6 +187,40 @@ async fn a_subscription_for_which_nothing_comes_opens_no_transaction() {
     host.stop().await;
 }
 
+/// Of very many lanes few have something to do when a host starts; the others would log in as their roles to find that out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_starts_opens_no_session_where_nothing_came() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["accounts"]);
+    modules.put_bytes("waits.wasm", &crate::support::modules::bytes_of("waits"));
+    let (id, way) = (WAITING[0], RoundTrips::to(&database).await);
+    let host = InProcess::start_at(way.url(), &modules).await;
+    let mut position = append(&database, "7", opened("7")).await;
+    until_checkpoint(&database, "accounts_1", position).await;
+    until_checkpoint(&database, id, position).await;
+    database.until_live("accounts", "accounts_1").await;
+    database.until_live("waits_aa", id).await;
+    host.stop().await;
+
+    let before = way.of("waits");
+    // Where it stopped, and behind that.
+    for _ in 0..2 {
+        let host = InProcess::start_at(way.url(), &modules).await;
+        until_checkpoint(&database, "accounts_1", position).await;
+        until_checkpoint(&database, id, position).await;
+        host.stop().await;
+        position = append(&database, "7", deposited("7", 5)).await;
+    }
+    let host = InProcess::start_at(way.url(), &modules).await;
+    until_checkpoint(&database, "accounts_1", position).await;
+    until_checkpoint(&database, id, position).await;
+    host.stop().await;
+
+    let (asked, what) = (way.of("waits") - before, way.asked("waits", before));
+    assert_eq!(asked, 0, "{what}");
+    assert_eq!(balance(&database, "7").await, 10);
+}
+
 /// In a rebuild rows are read once and written once a batch, however many chunks of events it has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_asks_by_batches_and_not_by_events() {

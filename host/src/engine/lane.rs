@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use subscription::{Duty, Input, Isolation, Next, RunMode, Status};
+use subscription::{Duty, Input, Isolation, Next, Status};
 use tokio::sync::Notify;
 
-use super::ahead::Ahead;
 use super::batch::{self, Portion};
 use super::carried::Carried;
 use super::judgement::Blame;
 use super::notice::Notice;
-use super::parked::Refused;
 use super::setup;
 use super::shared::Shared;
-use super::tail::{Seat, TAIL_EVENTS};
+use super::tail::Seat;
 use super::turns::Queue;
-use crate::store::{Error, LaneKey, PassedLane, ReadFilter, Subscription};
+use crate::store::{Error, LaneKey, Subscription};
 
 /// A lane that somebody else holds is looked at again after so long.
 const TAKEN_DELAY_MS: u64 = 10;
@@ -43,23 +41,12 @@ pub enum Step {
     Gone,
 }
 
-/// What a lane waits for that has nothing to do. A change of its row ends all of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// There is something to do after all.
-    Not,
-    UntilChange,
-    UntilHorizon,
-    /// Until something comes that its guest wants.
-    Parked,
-}
-
 /// A lane as its worker knows it. All of it can be lost: the rows know better.
 pub(super) struct Lane {
     pub(super) shared: Arc<Shared>,
     pub(super) key: LaneKey,
     /// Shared with the step that goes by it: at every event every lane takes one.
-    known: Option<Arc<Subscription>>,
+    pub(super) known: Option<Arc<Subscription>>,
     /// The row may be another one by now.
     is_old: bool,
     /// Some row has changed by this hint, maybe this one.
@@ -67,11 +54,11 @@ pub(super) struct Lane {
     /// Where the last batch of this worker ended, or up to where nothing came since that its guest wants.
     pub(super) position: Option<i64>,
     /// Where the checkpoint was after the last batch.
-    checkpoint: i64,
+    pub(super) checkpoint: i64,
     /// Held while it follows the head.
-    seat: Option<Seat>,
+    pub(super) seat: Option<Seat>,
     /// Notified when something comes for it while it is parked.
-    wake: Arc<Notify>,
+    pub(super) wake: Arc<Notify>,
     pub(super) isolation: Option<Isolation>,
     /// What the last batch left for the next.
     pub(super) carried: Carried,
@@ -80,12 +67,14 @@ pub(super) struct Lane {
     pub(super) unavailable_in_a_row: u32,
     /// Of these, the conflicts that the database resolved against us.
     pub(super) conflicts_in_a_row: u32,
+    /// It looks once where it is, before a batch would.
+    looks_first: bool,
     /// The last batch took long.
     slow: bool,
     /// Events that guests were handed in batches that were committed.
     handled: usize,
     /// Events that may still be handled, for an operator who wants no more.
-    left: Option<u32>,
+    pub(super) left: Option<u32>,
 }
 
 impl Lane {
@@ -105,9 +94,18 @@ impl Lane {
             blamed: None,
             unavailable_in_a_row: 0,
             conflicts_in_a_row: 0,
+            looks_first: false,
             slow: false,
             handled: 0,
             left: None,
+        }
+    }
+
+    /// One that is parked if there is nothing for it. Its checkpoint then follows by itself as long as the host runs.
+    pub fn looking_first(self) -> Lane {
+        Lane {
+            looks_first: true,
+            ..self
         }
     }
 
@@ -250,6 +248,9 @@ impl Lane {
         let Some(horizon) = *self.shared.horizon.borrow() else {
             return Ok(Step::Idle);
         };
+        if std::mem::take(&mut self.looks_first) && self.follows(known) {
+            self.look(known, horizon).await?;
+        }
         if known.status == Status::Active
             && self.position.is_some_and(|position| position >= horizon)
         {
@@ -314,90 +315,6 @@ impl Lane {
             }
             batch::Done::Failed(failed) => self.failed(known, *failed).await,
         }
-    }
-
-    /// At the head the newest events are at hand: whether there is nothing for the guest among them. Then no batch is opened,
-    /// and the checkpoint follows later.
-    fn passes(&mut self, known: &Subscription, horizon: i64) -> bool {
-        if !self.follows(known) {
-            self.leave();
-            return false;
-        }
-        let tail = &self.shared.tail;
-        self.seat.get_or_insert_with(|| tail.take_seat());
-        let filter = &known.descriptor.filter;
-        let page = self.position.and_then(|position| {
-            Some((position, tail.page(position, horizon, filter, TAIL_EVENTS)?))
-        });
-        match page {
-            None => false,
-            Some((_, page)) if page.events.is_empty() => {
-                self.position = Some(horizon);
-                self.carried.passed_to = horizon;
-                true
-            }
-            Some((position, page)) => {
-                let filter = ReadFilter::of(&known.descriptor);
-                self.carried.ahead = Some(Ahead::of(filter, self.checkpoint, position, page));
-                false
-            }
-        }
-    }
-
-    fn follows(&self, known: &Subscription) -> bool {
-        known.status == Status::Active
-            && known.run_mode != RunMode::Once
-            && !known.muted
-            && self.isolation.is_none()
-            && self.left.is_none()
-    }
-
-    /// It does not follow the head any more.
-    fn leave(&mut self) {
-        if self.seat.take().is_some() {
-            self.shared.parked.forget(&self.key);
-        }
-    }
-
-    /// Says what it waits for when there is nothing to do.
-    pub fn rest(&mut self) -> Rest {
-        let Some(known) = &self.known else {
-            return Rest::Not;
-        };
-        if known.status.duty() != Duty::Process {
-            self.leave();
-            return Rest::UntilChange;
-        }
-        let Some(position) = self.position.filter(|_| self.follows(known)) else {
-            return Rest::UntilHorizon;
-        };
-        let Shared { tail, parked, .. } = &*self.shared;
-        self.seat.get_or_insert_with(|| tail.take_seat());
-        let lane = PassedLane {
-            key: self.key.clone(),
-            from: self.checkpoint,
-            to: position,
-            revision: known.revision.clone(),
-        };
-        match parked.park(lane, &known.descriptor.filter, &self.wake) {
-            Ok(()) => Rest::Parked,
-            Err(Refused::TooLate) => Rest::Not,
-            Err(Refused::Lost) => {
-                self.position = None;
-                Rest::Not
-            }
-        }
-    }
-
-    /// Resolves when something has come for a lane that is parked.
-    pub async fn woken(&self) {
-        self.wake.notified().await;
-    }
-
-    /// After it was parked.
-    pub fn unpark(&mut self) {
-        self.position = self.shared.parked.unpark(&self.key);
-        self.carried.passed_to = self.position.unwrap_or(self.checkpoint);
     }
 
     pub(super) fn stands_at(&mut self, checkpoint: i64) {

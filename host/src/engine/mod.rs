@@ -22,6 +22,7 @@ mod parked;
 mod passing;
 mod registration;
 mod regular;
+mod resting;
 mod retire;
 mod revisions;
 mod setup;

@@ -188,7 +188,7 @@ impl Lot {
     fn wake_for(&mut self, event: &RecordedEvent) {
         let wanting = self
             .filters
-            .wanting(&event.event_type, &event.stream, &event.tags);
+            .wanting(event.event_type(), event.stream(), &event.tags);
         for key in wanting {
             if let Some(place) = self.places.get_mut(key)
                 && place.passed.to < event.position

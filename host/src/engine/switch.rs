@@ -62,10 +62,11 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut changes = shared.changes.subscribe();
     let mut attempts: HashMap<String, JoinHandle<()>> = HashMap::new();
     let mut told = HashMap::new();
+    let mut at_rest = None;
     while !stop.is_cancelled() {
         changes.mark_unchanged();
         attempts.retain(|_, task| !task.is_finished());
-        match due(&shared).await {
+        match newly_due(&shared, &mut at_rest).await {
             Ok(due) => {
                 for handover in due {
                     let (shared, stop) = (Arc::clone(&shared), stop.clone());
@@ -112,14 +113,33 @@ async fn attempts_at(shared: Arc<Shared>, handover: Handover, stop: Cancellation
     }
 }
 
+/// The same as [`due`], unless the rows are those of which nothing was due.
+async fn newly_due(shared: &Shared, at_rest: &mut Option<String>) -> Result<Vec<Handover>, Error> {
+    // Asked before they are read: what changes in between is found at the next look.
+    let rows = shared.store.lines_digest().await?;
+    if at_rest.as_ref() == Some(&rows) {
+        return Ok(Vec::new());
+    }
+    let due = due(shared).await?;
+    *at_rest = due.is_empty().then_some(rows);
+    Ok(due)
+}
+
 /// Supersedes what is overtaken, and says which lines have to be handed over.
 pub(super) async fn due(shared: &Shared) -> Result<Vec<Handover>, Error> {
     loop {
         let lines = shared.store.lines().await?;
         let rows = shared.store.subscriptions().await?;
+        let mut by_line: HashMap<&str, Vec<&Subscription>> = HashMap::new();
+        for row in &rows {
+            by_line.entry(&row.line).or_default().push(row);
+        }
         let (mut due, mut superseded) = (Vec::new(), false);
         for line in &lines {
-            match duty_of(shared, line, &rows) {
+            let of_line = by_line
+                .get(line.line.as_str())
+                .map_or(&[][..], Vec::as_slice);
+            match duty_of(shared, line, of_line) {
                 // What was in the way of a version that is not to be live any more is in nobody's way.
                 LineDuty::Rest if line.obstacle.is_some() => {
                     shared.store.note_obstacle(&line.line, None).await?;
@@ -146,15 +166,15 @@ pub(super) async fn due(shared: &Shared) -> Result<Vec<Handover>, Error> {
     }
 }
 
-fn duty_of(shared: &Shared, line: &LineRow, rows: &[Subscription]) -> LineDuty {
-    let of_line = || rows.iter().filter(|row| row.line == line.line);
+fn duty_of(shared: &Shared, line: &LineRow, rows: &[&Subscription]) -> LineDuty {
     let id_of = |id: &Option<String>| -> Option<SubscriberId> {
         let id = id.as_deref()?;
-        of_line()
+        rows.iter()
             .find(|row| row.id == id)
             .map(|row| row.descriptor.id.clone())
     };
-    let members: Vec<LineMember> = of_line()
+    let members: Vec<LineMember> = rows
+        .iter()
         .map(|row| {
             let settings = Settings::of(row);
             LineMember {

@@ -7,7 +7,8 @@ use subscription::unavailable_delay_ms;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{Lane, Rest, Step};
+use super::lane::{Lane, Step};
+use super::resting::Rest;
 use super::shared::Shared;
 use crate::store::LaneKey;
 
@@ -20,7 +21,7 @@ const STEP_ASIDE: Duration = Duration::from_millis(30);
 /// Runs a lane until its subscription is gone or the host stops.
 pub(super) async fn run(shared: Arc<Shared>, key: LaneKey, stop: CancellationToken) {
     let mut worker = Worker {
-        lane: Lane::new(Arc::clone(&shared), key),
+        lane: Lane::new(Arc::clone(&shared), key).looking_first(),
         horizon: shared.horizon.clone(),
         changes: shared.changes.subscribe(),
         shared,

@@ -81,6 +81,15 @@ impl Store {
         rows.iter().map(read_lane).collect()
     }
 
+    /// Where a checkpoint is. `None`: there is none, or the row of its subscription is another one than that.
+    pub async fn checkpoint(&self, key: &LaneKey, revision: &str) -> Result<Option<i64>, Error> {
+        let position = sqlx::query_scalar(include_str!("sql/read_checkpoint.sql"))
+            .bind(&key.subscription)
+            .bind(key.lane)
+            .bind(revision);
+        Ok(position.fetch_optional(self.pool()).await?)
+    }
+
     /// Records the failure of a lane together with the status that follows from it. `false`: an operator or new code was
     /// faster, and nothing is written.
     pub async fn record_failure(

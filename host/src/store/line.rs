@@ -45,6 +45,12 @@ impl Store {
         rows.iter().map(read_line).collect()
     }
 
+    /// Another text after every change of a row of lines or of their versions.
+    pub async fn lines_digest(&self) -> Result<String, Error> {
+        let digest = sqlx::query_scalar(include_str!("sql/digest_lines.sql"));
+        Ok(digest.fetch_one(self.pool()).await?)
+    }
+
     /// One line, or `None` when none of its versions is known.
     pub async fn line(&self, line: &str) -> Result<Option<LineRow>, Error> {
         let row = sqlx::query(include_str!("sql/list_lines.sql"))

@@ -92,7 +92,7 @@ impl Model {
         let behind = self.log.iter().filter(|event| event.position > after);
         let wanted = behind.filter(|event| event.position <= up_to);
         wanted
-            .filter(|event| filter.matches(&event.event_type, &event.stream, &event.tags))
+            .filter(|event| filter.matches(event.event_type(), event.stream(), &event.tags))
             .map(|event| event.position)
             .collect()
     }

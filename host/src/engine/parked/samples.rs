@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use subscription::{Clause, Filter, Pattern};
 use tokio::sync::Notify;
 
-use crate::store::{LaneKey, Page, PassedLane, RecordedEvent};
+use crate::store::{LaneKey, Page, PassedLane, RecordedEvent, Texts};
 
 pub fn key(number: usize) -> LaneKey {
     LaneKey {
@@ -37,15 +37,12 @@ pub fn event(position: i64, event_type: &str) -> RecordedEvent {
     RecordedEvent {
         position,
         id: uuid::Uuid::nil(),
-        stream: "s-1".to_owned(),
         version: position,
-        event_type: event_type.to_owned(),
         recorded_at_micros: 0,
-        data: "{}".to_owned(),
-        metadata: "{}".to_owned(),
         causation_id: None,
         correlation_id: None,
         tags: Vec::new(),
+        texts: Texts::new("s-1", event_type, "{}", "{}"),
     }
 }
 
