@@ -164,16 +164,10 @@ mod tests {
     use crate::store::Texts;
 
     fn event(position: i64) -> RecordedEvent {
-        RecordedEvent {
+        RecordedEvent::bare(
             position,
-            id: uuid::Uuid::nil(),
-            version: position,
-            recorded_at_micros: 0,
-            causation_id: None,
-            correlation_id: None,
-            tags: Vec::new(),
-            texts: Texts::new("s", "Happened", &"x".repeat(1_000), "{}"),
-        }
+            Texts::new("s", "Happened", &"x".repeat(1_000), "{}"),
+        )
     }
 
     fn page(positions: &[i64], up_to: i64) -> Page {

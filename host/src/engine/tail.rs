@@ -138,16 +138,7 @@ mod tests {
     use crate::store::Texts;
 
     fn event(position: i64, event_type: &str) -> RecordedEvent {
-        RecordedEvent {
-            position,
-            id: uuid::Uuid::nil(),
-            version: position,
-            recorded_at_micros: 0,
-            causation_id: None,
-            correlation_id: None,
-            tags: Vec::new(),
-            texts: Texts::new("s-1", event_type, "{}", "{}"),
-        }
+        RecordedEvent::bare(position, Texts::new("s-1", event_type, "{}", "{}"))
     }
 
     fn page(positions: std::ops::RangeInclusive<i64>) -> Page {

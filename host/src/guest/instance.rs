@@ -39,19 +39,29 @@ impl Running {
         &mut self,
         events: &[HandedEvent<'_>],
     ) -> wasmtime::Result<Result<(), guest::Failure>> {
-        let Running { store, raw } = self;
+        type Handled = (Result<(), guest::Failure>,);
         let missing =
             || wasmtime::Error::msg("the export `handle` was there when the module was checked");
-        let interface = raw.get_export_index(&mut *store, None, HANDLER);
-        let function = interface
-            .and_then(|interface| raw.get_export_index(&mut *store, Some(&interface), "handle"))
-            .ok_or_else(missing)?;
-        let handle = raw.get_typed_func::<(&[HandedEvent<'_>],), (Result<(), guest::Failure>,)>(
-            &mut *store,
-            function,
-        )?;
-        let (answer,) = handle.call_async(store, (events,)).await?;
+        let handle = self.export::<(&[HandedEvent<'_>],), Handled>(HANDLER, "handle");
+        let handle = handle.ok_or_else(missing)?;
+        let (answer,) = handle.call_async(&mut self.store, (events,)).await?;
         Ok(answer)
+    }
+
+    /// A function that the guest exports, if it does.
+    pub(super) fn export<P, R>(
+        &mut self,
+        interface: &str,
+        function: &str,
+    ) -> Option<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let Running { store, raw } = self;
+        let interface = raw.get_export_index(&mut *store, None, interface)?;
+        let function = raw.get_export_index(&mut *store, Some(&interface), function)?;
+        raw.get_typed_func(&mut *store, function).ok()
     }
 }
 
@@ -209,25 +219,11 @@ impl Instance {
 
     /// The optional export `finish`. It goes for no event in particular.
     async fn tell_finish(&mut self) -> Result<(), Box<Failure>> {
-        type Finished = Result<(), guest::Failure>;
-        let Some(function) = self.optional::<(), (Finished,)>(BATCH, "finish") else {
-            return Ok(());
-        };
-        let mut running = self.take();
         let limit_ms = self.limits.handle_timeout_ms;
-        let call = Call::prepare(&mut running.store, "finish", limit_ms);
-        let timed = call.clone();
-        let called = call.run(async move {
-            let answer = timed
-                .timed(function.call_async(&mut running.store, ()))
-                .await;
-            (running, answer)
-        });
-        let (running, answer) = called.await;
-        self.running = Some(running);
-        let judged = match answer {
-            Err(error) => Err(self.trapped(&error)),
-            Ok((answer,)) => self.judge(answer).map_err(|mut failure| {
+        let judged = match self.call_optional(BATCH, "finish", limit_ms).await {
+            None => return Ok(()),
+            Some(Err(error)) => Err(self.trapped(&error)),
+            Some(Ok(answer)) => self.judge(answer).map_err(|mut failure| {
                 failure.handled = None;
                 failure
             }),
@@ -236,11 +232,30 @@ impl Instance {
     }
 
     async fn lifecycle(&mut self, name: &'static str) -> Result<(), Box<Failure>> {
-        let Some(function) = self.optional::<(), (Result<(), String>,)>(LIFECYCLE, name) else {
-            return Ok(());
+        let limit_ms = self.limits.setup_timeout_ms;
+        let judged = match self.call_optional(LIFECYCLE, name, limit_ms).await {
+            None => return Ok(()),
+            Some(Err(error)) => Err(self.trapped(&error)),
+            Some(Ok(Err(message))) => Err(self.said(ErrorClass::GuestFailed, message)),
+            Some(Ok(Ok(()))) => self.check_transaction(),
         };
+        self.abandoned_if_failed(judged).await
+    }
+
+    /// Calls an export without arguments that a guest need not have.
+    async fn call_optional<R>(
+        &mut self,
+        interface: &str,
+        name: &'static str,
+        limit_ms: u64,
+    ) -> Option<wasmtime::Result<R>>
+    where
+        (R,): ComponentNamedList + Lift,
+        R: Send + 'static,
+    {
+        let function = self.optional::<(), (R,)>(interface, name)?;
         let mut running = self.take();
-        let call = Call::prepare(&mut running.store, name, self.limits.setup_timeout_ms);
+        let call = Call::prepare(&mut running.store, name, limit_ms);
         let timed = call.clone();
         let called = call.run(async move {
             let answer = timed
@@ -250,12 +265,7 @@ impl Instance {
         });
         let (running, answer) = called.await;
         self.running = Some(running);
-        let judged = match answer {
-            Err(error) => Err(self.trapped(&error)),
-            Ok((Err(message),)) => Err(self.said(ErrorClass::GuestFailed, message)),
-            Ok((Ok(()),)) => self.check_transaction(),
-        };
-        self.abandoned_if_failed(judged).await
+        Some(answer.map(|(answer,)| answer))
     }
 
     /// After a failure the lane is free before anybody hears of it.
@@ -301,10 +311,7 @@ impl Instance {
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
     {
-        let Running { store, raw, .. } = &mut **self.running.as_mut()?;
-        let interface = raw.get_export_index(&mut *store, None, interface)?;
-        let function = raw.get_export_index(&mut *store, Some(&interface), function)?;
-        raw.get_typed_func(&mut *store, function).ok()
+        self.running.as_mut()?.export(interface, function)
     }
 
     /// A guest that says all is well while a statement of its failed has not handled anything.

@@ -113,6 +113,23 @@ impl RecordedEvent {
     }
 }
 
+#[cfg(test)]
+impl RecordedEvent {
+    /// One for tests, with nothing but this.
+    pub fn bare(position: i64, texts: Texts) -> RecordedEvent {
+        RecordedEvent {
+            position,
+            id: Uuid::nil(),
+            version: position,
+            recorded_at_micros: 0,
+            causation_id: None,
+            correlation_id: None,
+            tags: Vec::new(),
+            texts,
+        }
+    }
+}
+
 /// Most events have none, and the driver's way to find that out is long.
 fn tags(value: PgValueRef<'_>) -> Result<Vec<String>, Error> {
     const NO_DIMENSIONS: [u8; 4] = [0; 4];
@@ -144,14 +161,8 @@ mod tests {
             ["", "Ü", "1", r#"{"b":2}"#],
         ] {
             let event = RecordedEvent {
-                position: 1,
-                id: Uuid::nil(),
-                version: 1,
-                recorded_at_micros: 0,
-                causation_id: None,
-                correlation_id: None,
                 tags: vec!["t:1".to_owned()],
-                texts: Texts::new(stream, event_type, data, metadata),
+                ..RecordedEvent::bare(1, Texts::new(stream, event_type, data, metadata))
             };
             let found = [
                 event.stream(),

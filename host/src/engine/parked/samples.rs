@@ -34,16 +34,7 @@ pub fn filter(event_type: &str) -> Filter {
 }
 
 pub fn event(position: i64, event_type: &str) -> RecordedEvent {
-    RecordedEvent {
-        position,
-        id: uuid::Uuid::nil(),
-        version: position,
-        recorded_at_micros: 0,
-        causation_id: None,
-        correlation_id: None,
-        tags: Vec::new(),
-        texts: Texts::new("s-1", event_type, "{}", "{}"),
-    }
+    RecordedEvent::bare(position, Texts::new("s-1", event_type, "{}", "{}"))
 }
 
 pub fn events(after: i64, types: &[&str]) -> Page {
