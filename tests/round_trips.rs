@@ -8,8 +8,8 @@ use crate::support::round_trips::RoundTrips;
 use crate::support::versions::replace;
 use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually};
 
-/// Taking the lane, writing the rows, and the end: checkpoint and commit.
-const OF_A_LIVE_BATCH: u64 = 3;
+/// One statement takes the lane, writes the rows and moves the checkpoint.
+const OF_A_LIVE_BATCH: u64 = 1;
 
 /// Lanes of guests that wait for an event that never happens.
 const WAITING: [&str; 3] = ["waits_aa_1", "waits_ab_1", "waits_ac_1"];
@@ -69,8 +69,11 @@ async fn at_work(database: &TestDatabase, modules: &Modules, way: &RoundTrips) -
     until_checkpoint(database, "accounts_1", position).await;
     // Who lets its line go live has the lane in hand for that, and a batch would find it taken.
     database.until_live("accounts", "accounts_1").await;
-    let position = append(database, "7", deposited("7", 1)).await;
-    until_checkpoint(database, "accounts_1", position).await;
+    // The first that goes on where one ended has its statement prepared.
+    for _ in 0..2 {
+        let position = append(database, "7", deposited("7", 1)).await;
+        until_checkpoint(database, "accounts_1", position).await;
+    }
     host
 }
 
@@ -98,7 +101,7 @@ async fn a_look_at_the_horizon_asks_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_live_batch_asks_three_times() {
+async fn a_live_batch_asks_once() {
     let database = TestDatabase::new().await;
     let modules = Modules::with(&["accounts"]);
     let way = RoundTrips::to(&database).await;
@@ -115,7 +118,7 @@ async fn a_live_batch_asks_three_times() {
         way.asked("accounts_1", before),
     );
     assert_eq!(asked, 10 * OF_A_LIVE_BATCH, "{what}");
-    assert_eq!(balance(&database, "7").await, 51);
+    assert_eq!(balance(&database, "7").await, 52);
     host.stop().await;
 }
 

@@ -9,11 +9,12 @@ use super::ahead::{Ahead, Chunk};
 use super::call::{self, Call};
 use super::carried::Carried;
 use super::handed::Handed;
+use super::ready::{self, Ready};
 use super::shared::Shared;
 use crate::guest::{Failure, Instance, Said};
 use crate::store::{
     Batch, Change, Durability, Error, Grant, LaneKey, LaneState, NewReport, Opening, Outcome,
-    ReadFilter, ReadLimit, RecordedEvent, Subscription, failpoint,
+    ReadFilter, ReadLimit, RecordedEvent, Subscription, Walls, failpoint,
 };
 
 /// What a batch came to.
@@ -34,6 +35,8 @@ pub(super) enum Done {
     },
     /// There is something, and it is another version's turn first.
     HeldBack,
+    /// It failed, and went by what may not be so. Nothing has happened: the same again, with the lane taken first.
+    Doubted,
     Failed(Box<FailedBatch>),
 }
 
@@ -67,14 +70,17 @@ pub(super) async fn run(
     carried: &mut Carried,
 ) -> Result<Done, Error> {
     let began = Instant::now();
-    let durability = Durability::of(known.kind, known.muted);
-    let (opening, early) = tokio::join!(
-        Batch::open(&shared.store, key, Grant::Handle, durability),
-        start_early(shared, known, carried.ahead.as_ref()),
-    );
-    let mut batch = match opening? {
-        Opening::Opened(batch) => batch,
-        Opening::Taken => return Ok(Done::Taken),
+    let ready = carried.ready.take().filter(|ready| ready.suits(known));
+    let ready = ready.map(Ready::into_instance);
+    let presumed = presume(shared, known, key, portion, carried).await?;
+    let is_presumed = presumed.is_some();
+    let has_events = carried.ahead.as_ref().is_some_and(Ahead::has_events);
+    let (mut batch, early) = match presumed {
+        Some(batch) => (batch, ready),
+        None => match open(shared, known, key, has_events, ready).await? {
+            Some(opened) => opened,
+            None => return Ok(Done::Taken),
+        },
     };
     failpoint("batch-opened");
     let state = batch.state().clone();
@@ -106,6 +112,10 @@ pub(super) async fn run(
     let ahead = read(shared, known, &state, target, &share, &mut carried.ahead).await?;
     let handled = match handle(shared, known, &state, (batch, early), &share, ahead).await? {
         Ok(handled) => handled,
+        Err(_) if is_presumed => {
+            carried.forget();
+            return Ok(Done::Doubted);
+        }
         Err((failure, events, before_chunk)) => {
             carried.forget();
             return Ok(Done::Failed(Box::new(FailedBatch {
@@ -123,6 +133,10 @@ pub(super) async fn run(
     }
     match commit(shared, known, key, &state, handled, target, carried).await? {
         Ok(done) => Ok(done),
+        Err(_) if is_presumed => {
+            carried.forget();
+            Ok(Done::Doubted)
+        }
         Err((failure, events)) => {
             carried.forget();
             Ok(Done::Failed(Box::new(FailedBatch {
@@ -133,6 +147,62 @@ pub(super) async fn run(
             })))
         }
     }
+}
+
+/// At the head, and after a batch of this host, a small batch of a projector presumes that all is as that one left it, and takes its lane
+/// where it ends. Effects are never on presumption.
+async fn presume(
+    shared: &Shared,
+    known: &Subscription,
+    key: &LaneKey,
+    portion: Portion,
+    carried: &mut Carried,
+) -> Result<Option<Box<Batch>>, Error> {
+    let is_at_head = known.status == Status::Active
+        && known.run_mode != RunMode::Once
+        && portion.events_max.is_none()
+        && shared.store.walls() == Walls::Roles;
+    if !is_at_head || Durability::of(known.kind, known.muted) != Durability::Replayable {
+        return Ok(None);
+    }
+    let (Some(ahead), Some(rows)) = (&carried.ahead, &carried.rows) else {
+        return Ok(None);
+    };
+    let (position, _) = rows.end();
+    let distance = portion.horizon.saturating_sub(position);
+    let goes_on = ahead.has_events()
+        && distance <= LIVE_EVENTS_MAX.into()
+        && ahead.follows(position, &ReadFilter::of(&known.descriptor));
+    let Some(rows) = carried.rows.take_if(|_| goes_on) else {
+        return Ok(None);
+    };
+    let (host, passed_to) = (shared.host, carried.passed_to);
+    Batch::presume(&shared.store, key, known, rows, host, passed_to).await
+}
+
+/// Takes the lane, and meanwhile starts an instance if there are events for it already. `None`: somebody else has it.
+async fn open(
+    shared: &Arc<Shared>,
+    known: &Subscription,
+    key: &LaneKey,
+    has_events: bool,
+    ready: Option<Instance>,
+) -> Result<Option<(Box<Batch>, Option<Instance>)>, Error> {
+    let durability = Durability::of(known.kind, known.muted);
+    let instance = async {
+        match ready {
+            None if has_events => ready::start(shared, known).await,
+            ready => ready,
+        }
+    };
+    let (opening, instance) = tokio::join!(
+        Batch::open(&shared.store, key, Grant::Handle, durability),
+        instance,
+    );
+    Ok(match opening? {
+        Opening::Opened(batch) => Some((batch, instance)),
+        Opening::Taken => None,
+    })
 }
 
 /// How much one batch takes.
@@ -329,25 +399,6 @@ async fn handle(
     }))
 }
 
-/// A fresh instance for events that are at hand, while the server opens the batch. `None`: there are no events, or it cannot be
-/// started without a batch, or not at all, which is found out again with one.
-async fn start_early(
-    shared: &Arc<Shared>,
-    known: &Subscription,
-    ahead: Option<&Ahead>,
-) -> Option<Instance> {
-    if !ahead.is_some_and(Ahead::has_events) {
-        return None;
-    }
-    let prepared = call::prepare_first(shared, known, &known.module).await;
-    let Call {
-        module,
-        context,
-        limits,
-    } = prepared.ok()?.ok()?;
-    Instance::start_early(&module, context, limits).await.ok()
-}
-
 /// A fresh instance of the newest module, with the batch inside. The inner error is the guest's.
 async fn start(
     shared: &Arc<Shared>,
@@ -406,8 +457,9 @@ async fn commit(
         change = Change::Try(state.status, next);
         status = next;
     }
-    let rows = batch.keep_rows(up_to);
-    match batch.commit(up_to, change, shared.host).await? {
+    let is_presumed = batch.is_presumed();
+    let (outcome, rows) = batch.commit_keeping(up_to, change, shared.host).await?;
+    match outcome {
         Outcome::Committed => {
             failpoint("batch-committed");
             if status != state.status {
@@ -428,6 +480,8 @@ async fn commit(
             };
             Ok(Err((Box::new(failure), events)))
         }
+        // What is presumed need not be so.
+        Outcome::Overtaken if is_presumed => Ok(Ok(Done::Stale)),
         // Another host was faster: nothing of this batch counts.
         Outcome::Overtaken => {
             tracing::warn!(

@@ -6,6 +6,7 @@ use subscription::Status;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ahead::Ahead;
+use super::ready::Ready;
 use crate::store::KeptRows;
 
 /// KiB of rows that a host keeps between batches, those of all lanes together.
@@ -18,6 +19,8 @@ const LIVE_ROWS_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Carried {
     /// The events after those of the last batch.
     pub ahead: Option<Ahead>,
+    /// An instance for the next batch.
+    pub ready: Option<Ready>,
     /// What the last batch knew of rows.
     pub rows: Option<KeptRows>,
     /// Up to here nothing came that the guest wants, since the last batch.

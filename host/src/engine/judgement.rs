@@ -202,7 +202,7 @@ impl Lane {
     }
 
     /// Asks the guest, if it wants to be asked. When that breaks down as well, the policy decides.
-    async fn ask(&self, known: &Subscription, blame: &mut Blame) -> Result<(), Error> {
+    async fn ask(&mut self, known: &Subscription, blame: &mut Blame) -> Result<(), Error> {
         let Some(event) = self.read_again(known, blame).await? else {
             return Ok(());
         };
@@ -234,7 +234,7 @@ impl Lane {
     }
 
     async fn read_again(
-        &self,
+        &mut self,
         known: &Subscription,
         blame: &Blame,
     ) -> Result<Option<RecordedEvent>, Error> {

@@ -164,7 +164,7 @@ impl Lane {
         }
     }
 
-    async fn has_changed(&self) -> Result<bool, Error> {
+    async fn has_changed(&mut self) -> Result<bool, Error> {
         let (Some(hint), Some(known)) = (self.hint, &self.known) else {
             return Ok(self.hint.is_some());
         };
@@ -303,6 +303,7 @@ impl Lane {
                 })
             }
             batch::Done::Stale => Ok(self.lost()),
+            batch::Done::Doubted => Ok(Step::Worked),
             batch::Done::CaughtUp { position } => {
                 self.stands_at(position);
                 Ok(Step::Idle)
@@ -392,7 +393,7 @@ impl Lane {
     }
 
     /// What a guest that runs once came to.
-    async fn tell_report(&self) -> Result<(), Error> {
+    async fn tell_report(&mut self) -> Result<(), Error> {
         let id = &self.key.subscription;
         for report in self.shared.store.reports(Some(id)).await? {
             tracing::info!(

@@ -20,6 +20,7 @@ mod lane;
 mod notice;
 mod parked;
 mod passing;
+mod ready;
 mod registration;
 mod regular;
 mod resting;

@@ -1,10 +1,13 @@
 //! What a lane does that has nothing to do: it finds out without a batch, and then is parked until something comes for it.
 
+use std::sync::Arc;
+
 use subscription::{Duty, RunMode, Status};
 
 use super::ahead::Ahead;
 use super::lane::Lane;
 use super::parked::Refused;
+use super::ready::Ready;
 use super::shared::Shared;
 use super::tail::TAIL_EVENTS;
 use crate::store::{Error, PassedLane, ReadFilter, ReadLimit, Subscription};
@@ -118,8 +121,23 @@ impl Lane {
         }
     }
 
+    /// Makes an instance for the next batch, if this lane had one not long ago and there is room.
+    pub async fn get_ready(&mut self) {
+        let Some(known) = self.known.clone() else {
+            return;
+        };
+        let carried = &mut self.carried;
+        carried.ready = carried.ready.take().filter(|ready| ready.suits(&known));
+        if carried.ready.is_some() || carried.rows.is_none() {
+            return;
+        }
+        if let Ok(room) = Arc::clone(&self.shared.ready_room).try_acquire_owned() {
+            self.carried.ready = Ready::make(&self.shared, &known, room).await;
+        }
+    }
+
     /// Resolves when something has come for a lane that is parked.
-    pub async fn woken(&self) {
+    pub async fn woken(&mut self) {
         self.wake.notified().await;
     }
 

@@ -149,6 +149,7 @@ impl Worker {
                 }
             }
             Pause::UntilWoken => {
+                self.lane.get_ready().await;
                 tokio::select! {
                     () = self.lane.woken() => {}
                     _ = self.changes.changed() => self.lane.hear(),

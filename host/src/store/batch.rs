@@ -5,6 +5,7 @@
 
 mod ending;
 mod opening;
+mod presuming;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::statement::{self, Column, RowSet};
 use super::value::Value;
 use super::walls::Duty;
 use super::{Digest, Error, GuestError, LaneKey, NewEvent, Store};
+use presuming::Presumption;
 
 /// How long a transaction of `handle` may stand idle, or run one statement, before the server ends it: a frozen host
 /// loses its lease. The host's own deadline comes first, see [`MAX_HANDLE_TIMEOUT_MS`].
@@ -171,6 +173,9 @@ pub struct Batch {
     key: LaneKey,
     state: LaneState,
     authority: Authority,
+    /// While its lane is not taken yet.
+    presumed: Option<Presumption>,
+    /// Empty before the lane is taken.
     transaction_id: String,
     backend: i32,
     grant: Grant,
@@ -253,6 +258,7 @@ impl Batch {
         sql: &str,
         parameters: &[Value],
     ) -> Result<u64, GuestError> {
+        self.take_lane().await?;
         if let Err(refused) = self.admit(sql).await {
             // A refusal undoes nothing else either; only a database that is out of reach is more than that.
             return if refused.retryable {
@@ -297,11 +303,16 @@ impl Batch {
     /// Buffers rows to write.
     pub async fn put_rows(&mut self, table: &str, new: Vec<Vec<Value>>) -> Result<(), GuestError> {
         let (connection, rows) = self.before_rows()?;
-        let result = match rows.put(connection, table, new).await {
-            Ok(()) if rows.is_full() => rows.flush(connection).await,
-            other => other,
-        };
-        self.after(result)
+        let result = rows.put(connection, table, new).await;
+        let is_full = rows.is_full();
+        self.after(result)?;
+        if is_full {
+            self.take_lane().await?;
+            let (connection, rows) = self.before_rows()?;
+            let result = rows.flush(connection).await;
+            self.after(result)?;
+        }
+        Ok(())
     }
 
     /// Buffers rows to delete.
@@ -321,8 +332,16 @@ impl Batch {
         self.appends.push(pending);
     }
 
-    /// Writes what is buffered, so that a failure of it is known before the guest's success is believed.
+    /// Writes what is buffered, so that a failure of it is known before the guest's success is believed; unless one statement will do that
+    /// and all the rest.
     pub async fn flush(&mut self) -> Result<Vec<Appended>, GuestError> {
+        if let Some(first) = &self.aborted {
+            return Err(GuestError::aborted(first));
+        }
+        if self.ends_at_once() {
+            return Ok(Vec::new());
+        }
+        self.take_lane().await?;
         let patience = self.patience();
         let (connection, rows) = self.before_rows()?;
         let result = bounded(patience, rows.flush(connection)).await;
@@ -373,6 +392,7 @@ impl Batch {
     async fn before_statement(&mut self, sql: &str) -> Result<(), GuestError> {
         let admitted = self.admit(sql).await;
         self.after(admitted)?;
+        self.take_lane().await?;
         self.flush_rows().await
     }
 
@@ -444,7 +464,7 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        if self.connection.is_some() && self.busy {
+        if self.connection.is_some() && self.busy && !self.transaction_id.is_empty() {
             // A statement may still run on the server and hold the lane.
             self.store
                 .end_transaction(self.backend, std::mem::take(&mut self.transaction_id));

@@ -66,6 +66,14 @@ impl Leased {
         }
     }
 
+    /// The process behind a session of a role in which no guest has left anything.
+    pub fn clean_backend(&self) -> Option<i32> {
+        match self {
+            Leased::Role(lease) if lease.is_clean() => Some(lease.backend()),
+            Leased::Role(_) | Leased::Host(_) => None,
+        }
+    }
+
     /// From now on a guest may leave something there.
     pub fn mark_used(&mut self) {
         if let Leased::Role(lease) = self {

@@ -338,6 +338,8 @@ fn role_options(store: &Store, key: &Key, role: &Role) -> PgConnectOptions {
         .options([
             ("search_path", key.subscription.as_str()),
             ("timezone", "UTC"),
+            // A batch says what it needs, unless it is a single statement, which may be lost.
+            ("synchronous_commit", "off"),
             ("statement_timeout", &patience_ms),
             ("idle_in_transaction_session_timeout", &patience_ms),
         ])

@@ -19,8 +19,8 @@ const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 /// The server's last word on the transaction that took the lane: the answer of a COMMIT alone may be that of a ROLLBACK.
 const OUTCOME: &str = "outcome";
 
-/// SQLSTATE of `pj_batch.advance`: the checkpoint or the status is not what this batch began with.
-const OVERTAKEN: &str = "PJ012";
+/// SQLSTATE of the functions that move the checkpoint: it is not where this batch began, or the status is another.
+pub(super) const OVERTAKEN: &str = "PJ012";
 
 impl Batch {
     /// Moves the checkpoint, changes the status where the batch ends a phase, and commits. Buffered writes are out by now.
@@ -195,6 +195,10 @@ impl Batch {
 
     /// Gives everything up: nothing of the batch remains.
     pub async fn rollback(mut self) -> Result<(), Error> {
+        if self.presumed.is_some() {
+            self.release();
+            return Ok(());
+        }
         self.busy = true;
         sqlx::raw_sql("ROLLBACK").execute(self.connection()).await?;
         self.release();
@@ -207,6 +211,9 @@ impl Batch {
         if self.busy {
             // Nobody waits for the statement any more, but the server goes on with it, and keeps the lane.
             self.connection = None;
+            if self.transaction_id.is_empty() {
+                return;
+            }
             let transaction_id = std::mem::take(&mut self.transaction_id);
             self.store.see_ended(self.backend, &transaction_id).await;
             return;
@@ -265,7 +272,7 @@ impl Batch {
         self.connection = None;
     }
 
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.busy = false;
         if let Some(leased) = self.connection.take() {
             leased.release();

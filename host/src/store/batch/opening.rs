@@ -48,7 +48,7 @@ impl Batch {
 }
 
 /// `None`: the lane is taken, or gone.
-async fn begin(
+pub(super) async fn begin(
     leased: &mut Leased,
     authority: &Authority,
     key: &LaneKey,
@@ -94,9 +94,30 @@ fn opened(
     authority: Authority,
     durability: Durability,
 ) -> Result<Batch, Error> {
+    let (state, transaction_id) = lane_state(row, &key.subscription)?;
+    Ok(Batch {
+        rows: Rows::new(&key.subscription),
+        connection: Some(leased),
+        store: store.clone(),
+        key: key.clone(),
+        state,
+        authority,
+        presumed: None,
+        transaction_id,
+        backend: row.try_get("backend")?,
+        grant,
+        durability,
+        appends: Vec::new(),
+        aborted: None,
+        busy: false,
+    })
+}
+
+/// What the rows of the lane say, and the transaction that took it.
+pub(super) fn lane_state(row: &PgRow, subscription: &str) -> Result<(LaneState, String), Error> {
     let state = LaneState {
         position: row.try_get("position")?,
-        status: read_status(row, &key.subscription)?,
+        status: read_status(row, subscription)?,
         module: read_digest(row, "module")?,
         generation: row.try_get("generation")?,
         boot_until: row.try_get("boot_until")?,
@@ -107,21 +128,7 @@ fn opened(
         retry_context: row.try_get("retry_context")?,
         moved_by: row.try_get("moved_by")?,
     };
-    Ok(Batch {
-        rows: Rows::new(&key.subscription),
-        connection: Some(leased),
-        store: store.clone(),
-        key: key.clone(),
-        state,
-        authority,
-        transaction_id: row.try_get("transaction_id")?,
-        backend: row.try_get("backend")?,
-        grant,
-        durability,
-        appends: Vec::new(),
-        aborted: None,
-        busy: false,
-    })
+    Ok((state, row.try_get("transaction_id")?))
 }
 
 /// A session of a role has these from its beginning; one of the host has others.

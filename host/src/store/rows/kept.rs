@@ -29,6 +29,11 @@ impl KeptRows {
             && (state.generation, state.moved_by) == (self.generation, Some(host))
     }
 
+    /// Where the batch ended that knew them, and the generation that it was of.
+    pub fn end(&self) -> (i64, i32) {
+        (self.position, self.generation)
+    }
+
     /// What they take, about.
     pub fn bytes(&self) -> usize {
         self.rows.bytes()

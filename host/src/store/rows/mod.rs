@@ -30,6 +30,13 @@ pub(super) struct Rows {
     tables: Vec<Table>,
 }
 
+/// Statements that write rows, and their parameters.
+#[derive(Default)]
+pub(super) struct Writing {
+    pub statements: Vec<String>,
+    pub lists: Vec<Vec<Option<String>>>,
+}
+
 impl Rows {
     pub fn new(schema: &str) -> Rows {
         Rows {
@@ -131,6 +138,33 @@ impl Rows {
             self.forget();
         }
         Ok(())
+    }
+
+    /// Whether one statement can write what is buffered. Rows that are deleted may make room for others, so they go before those.
+    pub fn fit_one_statement(&self) -> bool {
+        !self.is_full() && !self.tables.iter().any(Table::deletes)
+    }
+
+    /// What one statement writes when it has fewer parameters than `first`, and only if `condition` has a row.
+    pub fn writing(&self, condition: &str, first: usize) -> Result<Writing, GuestError> {
+        let mut writing = Writing::default();
+        for table in &self.tables {
+            let lists = table.written()?;
+            if !lists.is_empty() {
+                let source = table::from_lists(first + writing.lists.len(), lists.len());
+                let upsert = table.upsert(&self.schema, &format!("{condition}, {source}"));
+                writing.statements.push(upsert);
+                writing.lists.extend(lists);
+            }
+        }
+        Ok(writing)
+    }
+
+    /// What was buffered has been written.
+    pub fn settle(&mut self) {
+        self.tables
+            .iter_mut()
+            .for_each(|table| table.cache.settle());
     }
 
     /// Forgets everything that was read: a statement of the guest may have changed it.

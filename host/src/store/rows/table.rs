@@ -182,7 +182,7 @@ impl Table {
         let sql = format!(
             "SELECT u.n, {} FROM ROWS FROM ({}) WITH ORDINALITY AS u({}, n) JOIN {}.{} t ON {}",
             selected.join(", "),
-            unnests(self.key.len()),
+            unnests(1, self.key.len()),
             aliases(self.key.len()),
             quote(schema),
             quote(&self.name),
@@ -237,6 +237,20 @@ impl Table {
             .collect()
     }
 
+    /// Whether rows are to be deleted.
+    pub fn deletes(&self) -> bool {
+        !self.cache.changes().deleted.is_empty()
+    }
+
+    /// The rows that are to be written, as one `text[]` a column; no column: there are none.
+    pub fn written(&self) -> Result<Vec<Vec<Option<String>>>, GuestError> {
+        let written = self.cache.changes().written;
+        if written.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.lists(self.columns.len(), &written)
+    }
+
     /// Writes what is buffered. Whether rows were deleted.
     pub async fn flush(
         &mut self,
@@ -252,8 +266,8 @@ impl Table {
         }
         if !changes.written.is_empty() {
             let width = self.columns.len();
-            self.run(connection, self.upsert(schema), width, &changes.written)
-                .await?;
+            let sql = self.upsert(schema, &from_lists(1, width));
+            self.run(connection, sql, width, &changes.written).await?;
         }
         self.cache.settle();
         Ok(deleted)
@@ -261,11 +275,10 @@ impl Table {
 
     fn delete(&self, schema: &str) -> String {
         format!(
-            "DELETE FROM {}.{} t USING ROWS FROM ({}) AS u({}) WHERE {}",
+            "DELETE FROM {}.{} t USING {} WHERE {}",
             quote(schema),
             quote(&self.name),
-            unnests(self.key.len()),
-            aliases(self.key.len()),
+            from_lists(1, self.key.len()),
             self.matched()
         )
     }
@@ -284,7 +297,8 @@ impl Table {
         all.join(" AND ")
     }
 
-    fn upsert(&self, schema: &str) -> String {
+    /// Writes the rows `u` of this source, each where its key is or as a new one.
+    pub fn upsert(&self, schema: &str, source: &str) -> String {
         let quoted: Vec<String> = self
             .columns
             .iter()
@@ -313,15 +327,22 @@ impl Table {
             format!("DO UPDATE SET {}", updates.join(", "))
         };
         format!(
-            "INSERT INTO {}.{} ({}) SELECT {} FROM ROWS FROM ({}) AS u({}) ON CONFLICT ({}) {action}",
+            "INSERT INTO {}.{} ({}) SELECT {} FROM {source} ON CONFLICT ({}) {action}",
             quote(schema),
             quote(&self.name),
             quoted.join(", "),
             casts.join(", "),
-            unnests(self.columns.len()),
-            aliases(self.columns.len()),
             key.join(", ")
         )
+    }
+
+    fn lists(
+        &self,
+        width: usize,
+        rows: &[&[Value]],
+    ) -> Result<Vec<Vec<Option<String>>>, GuestError> {
+        let list = |place: usize| rows.iter().map(|row| self.text(&row[place])).collect();
+        (0..width).map(list).collect()
     }
 
     /// Sends the lists as one `text[]` a column.
@@ -333,12 +354,8 @@ impl Table {
         rows: &[&[Value]],
     ) -> Result<(), GuestError> {
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for place in 0..width {
-            query = query.bind(
-                rows.iter()
-                    .map(|row| self.text(&row[place]))
-                    .collect::<Result<Vec<Option<String>>, _>>()?,
-            );
+        for list in self.lists(width, rows)? {
+            query = query.bind(list);
         }
         query.execute(connection).await.map_err(|error| {
             let error = GuestError::from(error);
@@ -351,6 +368,15 @@ impl Table {
     }
 }
 
+/// The rows `u` of so many lists, which are parameters from `first` on.
+pub(super) fn from_lists(first: usize, count: usize) -> String {
+    format!(
+        "ROWS FROM ({}) AS u({})",
+        unnests(first, count),
+        aliases(count)
+    )
+}
+
 /// The columns of `u`.
 fn aliases(count: usize) -> String {
     (0..count)
@@ -359,8 +385,8 @@ fn aliases(count: usize) -> String {
         .join(", ")
 }
 
-fn unnests(count: usize) -> String {
-    (1..=count)
+fn unnests(first: usize, count: usize) -> String {
+    (first..first + count)
         .map(|number| format!("pg_catalog.unnest(${number}::pg_catalog.text[])"))
         .collect::<Vec<_>>()
         .join(", ")
