@@ -65,27 +65,44 @@ impl EventSource {
 
     /// Puts the names into a statement from a file: `{table}`, `{sequence}`, and each column, as one of the alias `e`.
     pub fn render(&self, template: &str) -> String {
-        let columns = &self.columns;
-        let named = [
-            ("{position}", &columns.position),
-            ("{id}", &columns.id),
-            ("{stream}", &columns.stream),
-            ("{version}", &columns.version),
-            ("{type}", &columns.event_type),
-            ("{recorded_at}", &columns.recorded_at),
-            ("{data}", &columns.data),
-            ("{metadata}", &columns.metadata),
-            ("{causation_id}", &columns.causation_id),
-            ("{correlation_id}", &columns.correlation_id),
-            ("{tags}", &columns.tags),
-        ];
-        let mut sql = template
-            .replace("{table}", &self.qualified_table())
-            .replace("{sequence}", &self.qualified_sequence());
-        for (placeholder, column) in named {
-            sql = sql.replace(placeholder, &format!("e.{}", quote(column)));
+        let mut sql = String::with_capacity(2 * template.len());
+        let mut rest = template;
+        while let Some(begin) = rest.find('{') {
+            let (before, placeholder) = rest.split_at(begin);
+            sql.push_str(before);
+            let end = placeholder
+                .find('}')
+                .map_or(placeholder.len(), |end| end + 1);
+            let (placeholder, behind) = placeholder.split_at(end);
+            match self.named(placeholder) {
+                Some(name) => sql.push_str(&name),
+                None => sql.push_str(placeholder),
+            }
+            rest = behind;
         }
+        sql.push_str(rest);
         sql
+    }
+
+    fn named(&self, placeholder: &str) -> Option<String> {
+        let columns = &self.columns;
+        let column = match placeholder {
+            "{table}" => return Some(self.qualified_table()),
+            "{sequence}" => return Some(self.qualified_sequence()),
+            "{position}" => &columns.position,
+            "{id}" => &columns.id,
+            "{stream}" => &columns.stream,
+            "{version}" => &columns.version,
+            "{type}" => &columns.event_type,
+            "{recorded_at}" => &columns.recorded_at,
+            "{data}" => &columns.data,
+            "{metadata}" => &columns.metadata,
+            "{causation_id}" => &columns.causation_id,
+            "{correlation_id}" => &columns.correlation_id,
+            "{tags}" => &columns.tags,
+            _ => return None,
+        };
+        Some(format!("e.{}", quote(column)))
     }
 }
 
@@ -101,6 +118,15 @@ mod tests {
         assert_eq!(
             source.render("SELECT {stream} FROM {table} e"),
             "SELECT e.\"Stream\" FROM \"projectionist\".\"my \"\"log\"\"\" e"
+        );
+    }
+
+    #[test]
+    fn what_is_no_name_of_it_stays() {
+        let source = EventSource::built_in();
+        assert_eq!(
+            source.render("{{id}} '{}' {filter} {id} {table"),
+            "{{id}} '{}' {filter} e.\"id\" {table"
         );
     }
 }

@@ -175,7 +175,7 @@ impl Batch {
     }
 
     async fn take_and_commit(&mut self, to: i64, presumed: &Presumption) -> Result<Outcome, Error> {
-        let writing = match self.rows.writing("taken", PARAMETERS + 1) {
+        let writing = match self.rows.writing("taken", PARAMETERS + 1, compose) {
             Ok(writing) => writing,
             Err(refused) => return Ok(Outcome::Refused(refused)),
         };
@@ -189,7 +189,7 @@ impl Batch {
             &presumed.revision,
             &self.backend.to_string(),
         ];
-        let mut query = sqlx::query(AssertSqlSafe(statement(&writing.statements)))
+        let mut query = sqlx::query(AssertSqlSafe(writing.sql))
             .bind(self.key.lane)
             .bind(self.state.position)
             .bind(presumed.passed_to)
@@ -227,7 +227,7 @@ impl Batch {
 }
 
 /// Each upsert draws its rows only once the lane is taken.
-fn statement(upserts: &[String]) -> String {
+fn compose(upserts: &[String]) -> String {
     let mut sql = include_str!("../sql/take_and_advance.sql")
         .trim_end()
         .to_owned();

@@ -28,12 +28,13 @@ pub const MAX_BUFFERED_BYTES: usize = 64 * 1024 * 1024;
 pub(super) struct Rows {
     schema: String,
     tables: Vec<Table>,
+    /// The last statement of [`Rows::writing`], and the tables that it was for with their first parameters: mostly it is the same again.
+    composed: Option<(Vec<(usize, usize)>, String)>,
 }
 
-/// Statements that write rows, and their parameters.
-#[derive(Default)]
+/// A statement that writes rows, and its parameters.
 pub(super) struct Writing {
-    pub statements: Vec<String>,
+    pub sql: String,
     pub lists: Vec<Vec<Option<String>>>,
 }
 
@@ -42,6 +43,7 @@ impl Rows {
         Rows {
             schema: schema.to_owned(),
             tables: Vec::new(),
+            composed: None,
         }
     }
 
@@ -145,19 +147,35 @@ impl Rows {
         !self.is_full() && !self.tables.iter().any(Table::deletes)
     }
 
-    /// What one statement writes when it has fewer parameters than `first`, and only if `condition` has a row.
-    pub fn writing(&self, condition: &str, first: usize) -> Result<Writing, GuestError> {
-        let mut writing = Writing::default();
-        for table in &self.tables {
-            let lists = table.written()?;
-            if !lists.is_empty() {
-                let source = table::from_lists(first + writing.lists.len(), lists.len());
-                let upsert = table.upsert(&self.schema, &format!("{condition}, {source}"));
-                writing.statements.push(upsert);
-                writing.lists.extend(lists);
+    /// One statement that writes what is buffered, and only if `condition` has a row, with its parameters from `first` on.
+    pub fn writing(
+        &mut self,
+        condition: &str,
+        first: usize,
+        compose: fn(&[String]) -> String,
+    ) -> Result<Writing, GuestError> {
+        let (mut places, mut lists) = (Vec::new(), Vec::new());
+        for (number, table) in self.tables.iter().enumerate() {
+            let written = table.written()?;
+            if !written.is_empty() {
+                places.push((number, first + lists.len()));
+                lists.extend(written);
             }
         }
-        Ok(writing)
+        let composed = self.composed.take().filter(|(of, _)| *of == places);
+        let (_, sql) = self.composed.insert(composed.unwrap_or_else(|| {
+            let upsert = |(number, first): &(usize, usize)| {
+                let table = &self.tables[*number];
+                let lists = table::from_lists(*first, table.columns.len());
+                table.upsert(&self.schema, &format!("{condition}, {lists}"))
+            };
+            let upserts: Vec<String> = places.iter().map(upsert).collect();
+            (places, compose(&upserts))
+        }));
+        Ok(Writing {
+            sql: sql.clone(),
+            lists,
+        })
     }
 
     /// What was buffered has been written.
