@@ -29,6 +29,7 @@ mod named;
 mod on_demand;
 mod operators;
 mod passing;
+mod presumed;
 mod processors;
 mod proofs;
 mod reading;

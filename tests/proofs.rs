@@ -170,6 +170,58 @@ async fn a_proof_is_for_what_it_says_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_lane_that_is_taken_last_needs_a_proof_for_this_session_and_this_step() {
+    let (database, mut session) = guest().await;
+    let left =
+        "UPDATE projectionist.checkpoints SET moved_by = '00000000-0000-0000-0000-000000000000'
+                RETURNING (SELECT xmin::text FROM projectionist.subscriptions)";
+    let revision: String = sqlx::query_scalar(left)
+        .fetch_one(database.pool())
+        .await
+        .expect("a row");
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut session.connection)
+        .await
+        .expect("a pid");
+    let statement = |to: i64| {
+        format!(
+            "SELECT pj_batch.take_and_advance(0, 0, 2, {to}, '{NOBODY}', '{revision}', NULL, $1)"
+        )
+    };
+    let proof = |session: &Session, to: &str, pid: i32| {
+        let pid = pid.to_string();
+        let words = [
+            "take-and-advance",
+            "0",
+            "0",
+            "2",
+            to,
+            NOBODY,
+            &revision,
+            &pid,
+        ];
+        session.proof(&words)
+    };
+    for forged in [
+        None,
+        Some(Vec::new()),
+        Some(proof(&session, "8", pid)),
+        Some(proof(&session, "7", pid + 1)),
+    ] {
+        let answer = session.call(statement(7), forged.clone()).await;
+        assert_eq!(refused(answer), "PJ010", "{forged:?}");
+    }
+    assert_eq!(database.position(ID).await, 0);
+    let right = proof(&session, "7", pid);
+    let moved = session.call(statement(7), Some(right.clone())).await;
+    moved.expect("moved");
+    assert_eq!(database.position(ID).await, 7);
+    // Whoever learns of it later has no use for it.
+    let again = session.call(statement(7), Some(right)).await;
+    assert_eq!(refused(again), "PJ012");
+}
+
+#[tokio::test]
 async fn a_transaction_that_the_guest_ended_is_never_taken_for_a_commit() {
     let (database, mut session) = guest().await;
     for statements in [
