@@ -28,7 +28,7 @@ use crate::store::{self, LaneKey, Store, Walls};
 pub const DEFAULT_RESCAN: Duration = Duration::from_secs(3);
 
 /// Between two looks at a file that is being written.
-const STABLE_AFTER: Duration = Duration::from_millis(30);
+const STABLE_AFTER: Duration = Duration::from_millis(20);
 
 /// How often a host says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);

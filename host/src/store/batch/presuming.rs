@@ -159,11 +159,8 @@ impl Batch {
         };
         let outcome = self.take_and_commit(to, &presumed).await?;
         let kept = self.keep_rows(to);
-        match outcome {
-            // Nothing of a guest's ran in the session.
-            Outcome::Committed => self.release(),
-            Outcome::Refused(_) | Outcome::Overtaken => self.connection = None,
-        }
+        // Nothing of a guest's ran in the session.
+        self.release();
         Ok((outcome, kept))
     }
 
@@ -204,6 +201,8 @@ impl Batch {
         let patience = self.patience();
         let ended = tokio::time::timeout(patience, query.execute(self.connection())).await;
         let Ok(ended) = ended else {
+            // Still under way on the server.
+            self.connection = None;
             return Ok(Outcome::Refused(too_slow(patience)));
         };
         match ended {
@@ -228,9 +227,8 @@ impl Batch {
 
 /// Each upsert draws its rows only once the lane is taken.
 fn compose(upserts: &[String]) -> String {
-    let mut sql = include_str!("../sql/take_and_advance.sql")
-        .trim_end()
-        .to_owned();
+    let take = include_str!("../sql/take_and_advance.sql").trim_end();
+    let mut sql = format!("WITH taken AS MATERIALIZED ({take})");
     for (number, upsert) in upserts.iter().enumerate() {
         sql.push_str(&format!(", written_{number} AS ({upsert})"));
     }
