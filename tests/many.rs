@@ -1,8 +1,9 @@
 //! `execute-many`: a statement once for each list of parameters, as if each were a call of its own.
 
-use projectionist::store::{Batch, Change, Durability, Grant, LaneKey, Opening, Outcome, Value};
+use projectionist::store::{Batch, Change, Outcome, Value};
 use uuid::Uuid;
 
+use crate::support::rows::opened;
 use crate::support::{Modules, TestDatabase, stepped};
 
 /// A batch of a subscription that has been set up, whose guest is not asked.
@@ -10,16 +11,7 @@ async fn batch(database: &TestDatabase) -> Box<Batch> {
     let modules = Modules::with(&["accounts_by_many"]);
     let mut host = stepped(database, &modules).await;
     host.once().await.expect("set up");
-    let key = LaneKey {
-        subscription: "accounts_by_many_1".to_owned(),
-        lane: 0,
-    };
-    let store = database.store();
-    let opening = Batch::open(&store, &key, Grant::Handle, Durability::Replayable);
-    match opening.await.expect("the lane") {
-        Opening::Opened(batch) => batch,
-        Opening::Taken => panic!("nobody else is there"),
-    }
+    opened(&database.store(), "accounts_by_many_1").await
 }
 
 const INSERT: &str =

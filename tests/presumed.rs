@@ -1,14 +1,12 @@
 //! A batch that takes its lane where it ends: what it presumes is found out in the transaction that writes its rows.
 
-use projectionist::store::{
-    Batch, Change, Durability, Grant, KeptRows, LaneKey, Opening, Outcome, Value,
-};
+use projectionist::store::{Batch, Change, KeptRows, LaneKey, Outcome, Subscription, Value};
 use sqlx::AssertSqlSafe;
 use subscription::Status;
 use uuid::Uuid;
 
 use crate::support::TestDatabase;
-use crate::support::rows::{projector, register};
+use crate::support::rows::{opened, projector, register};
 
 const ID: &str = "accounts_1";
 const HOST: Uuid = Uuid::from_u128(7);
@@ -57,14 +55,16 @@ impl Stage {
         done.expect("done");
     }
 
+    /// A stage with a batch that goes on where another one ended.
+    async fn with_batch() -> (Stage, Box<Batch>) {
+        let stage = Stage::new().await;
+        let kept = stage.left().await;
+        let batch = stage.presumed(kept).await;
+        (stage, batch)
+    }
+
     async fn opened(&self) -> Box<Batch> {
-        let store = self.database.store();
-        let (key, durability) = (lane(), Durability::Replayable);
-        let opening = Batch::open(&store, &key, Grant::Handle, durability).await;
-        match opening.expect("a batch") {
-            Opening::Opened(batch) => batch,
-            Opening::Taken => panic!("the lane is free"),
-        }
+        opened(&self.database.store(), ID).await
     }
 
     /// A batch that takes its lane in the beginning, and leaves what it knows.
@@ -73,8 +73,7 @@ impl Stage {
         let put = batch.put_rows("account", vec![row("a", 1)]).await;
         put.expect("put");
         batch.flush().await.expect("written");
-        let ended = batch.commit_keeping(LEFT_AT, Change::Keep, HOST).await;
-        let (outcome, kept) = ended.expect("ended");
+        let (outcome, kept) = ended(batch, LEFT_AT).await;
         assert_eq!(outcome, Outcome::Committed);
         kept
     }
@@ -86,11 +85,7 @@ impl Stage {
         self.presumed_of(&known, kept).await
     }
 
-    async fn presumed_of(
-        &self,
-        known: &projectionist::store::Subscription,
-        kept: KeptRows,
-    ) -> Box<Batch> {
+    async fn presumed_of(&self, known: &Subscription, kept: KeptRows) -> Box<Batch> {
         let store = self.database.store();
         let batch = Batch::presume(&store, &lane(), known, kept, HOST, PASSED_TO).await;
         let batch = batch.expect("an answer").expect("a batch");
@@ -107,14 +102,18 @@ impl Stage {
     }
 }
 
+async fn ended(batch: Box<Batch>, to: i64) -> (Outcome, KeptRows) {
+    let ended = batch.commit_keeping(to, Change::Keep, HOST).await;
+    ended.expect("an answer")
+}
+
 /// Ends a batch that sets the balance of `a` to 2.
 async fn end(mut batch: Box<Batch>) -> Outcome {
     let put = batch.put_rows("account", vec![row("a", 2)]).await;
     put.expect("put");
     batch.flush().await.expect("nothing to do yet");
     assert!(batch.is_presumed(), "nothing was asked");
-    let ended = batch.commit_keeping(END, Change::Keep, HOST).await;
-    ended.expect("ended").0
+    ended(batch, END).await.0
 }
 
 #[tokio::test]
@@ -167,17 +166,14 @@ async fn nothing_is_written_where_anything_is_not_as_it_was_left() {
 
 #[tokio::test]
 async fn who_has_the_lane_is_not_waited_for() {
-    let stage = Stage::new().await;
-    let kept = stage.left().await;
-    let batch = stage.presumed(kept).await;
+    let (stage, batch) = Stage::with_batch().await;
     // It may wait for the row itself.
     let mut other = stage.opened().await;
     let put = other.put_rows("account", vec![row("a", 3)]).await;
     put.expect("put");
     other.flush().await.expect("written");
     assert_eq!(end(batch).await, Outcome::Overtaken);
-    let ended = other.commit_keeping(END, Change::Keep, HOST).await;
-    assert_eq!(ended.expect("ended").0, Outcome::Committed);
+    assert_eq!(ended(other, END).await.0, Outcome::Committed);
     assert_eq!(stage.found().await, (Some(3), END));
 }
 
@@ -199,8 +195,7 @@ async fn rows_of_several_tables_are_written_together_and_others_are_read_without
         let visits = vec![row("x", end), row("y", end)];
         batch.put_rows("visit", visits).await.expect("put");
         batch.flush().await.expect("nothing to do yet");
-        let ended = batch.commit_keeping(end, Change::Keep, HOST).await;
-        let (outcome, left) = ended.expect("ended");
+        let (outcome, left) = ended(batch, end).await;
         assert_eq!(outcome, Outcome::Committed);
         kept = left;
         let visits = "SELECT array_agg(count ORDER BY id) FROM accounts_1.visit";
@@ -215,15 +210,12 @@ async fn rows_of_several_tables_are_written_together_and_others_are_read_without
 
 #[tokio::test]
 async fn what_one_statement_cannot_do_takes_the_lane_first() {
-    let stage = Stage::new().await;
-    let kept = stage.left().await;
-    let mut batch = stage.presumed(kept).await;
+    let (stage, mut batch) = Stage::with_batch().await;
     let deleted = batch.delete_rows("account", vec![key("a")]).await;
     deleted.expect("deleted");
     batch.flush().await.expect("written");
     assert!(stage.database.in_a_batch(ID).await);
-    let ended = batch.commit_keeping(END, Change::Keep, HOST).await;
-    let (outcome, kept) = ended.expect("ended");
+    let (outcome, kept) = ended(batch, END).await;
     assert_eq!(outcome, Outcome::Committed);
     assert_eq!(stage.found().await, (None, END));
 
@@ -231,16 +223,13 @@ async fn what_one_statement_cannot_do_takes_the_lane_first() {
     let inserted = batch.execute("INSERT INTO account VALUES ('a', 4)", &[]);
     assert_eq!(inserted.await, Ok(1));
     assert!(stage.database.in_a_batch(ID).await);
-    let ended = batch.commit_keeping(END + 1, Change::Keep, HOST).await;
-    assert_eq!(ended.expect("ended").0, Outcome::Committed);
+    assert_eq!(ended(batch, END + 1).await.0, Outcome::Committed);
     assert_eq!(stage.found().await, (Some(4), END + 1));
 }
 
 #[tokio::test]
 async fn a_statement_on_a_false_presumption_is_not_run() {
-    let stage = Stage::new().await;
-    let kept = stage.left().await;
-    let mut batch = stage.presumed(kept).await;
+    let (stage, mut batch) = Stage::with_batch().await;
     stage
         .run("UPDATE projectionist.checkpoints SET position = 6, moved_by = NULL")
         .await;
@@ -255,14 +244,11 @@ async fn a_statement_on_a_false_presumption_is_not_run() {
 
 #[tokio::test]
 async fn what_the_table_refuses_is_not_committed() {
-    let stage = Stage::new().await;
-    let kept = stage.left().await;
-    let mut batch = stage.presumed(kept).await;
+    let (stage, mut batch) = Stage::with_batch().await;
     let rows = vec![row("a", 2), row("b", 1_000)];
     batch.put_rows("account", rows).await.expect("put");
     batch.flush().await.expect("nothing to do yet");
-    let ended = batch.commit_keeping(END, Change::Keep, HOST).await;
-    match ended.expect("ended").0 {
+    match ended(batch, END).await.0 {
         Outcome::Refused(error) => assert_eq!(error.sqlstate.as_deref(), Some("23514")),
         other => panic!("{other:?}"),
     }

@@ -1,13 +1,13 @@
 //! A guest's session resolves names in its own schema, also those of what the host does there. Nothing that a schema could hold
 //! changes what that means, even if the walls before it were not there.
 
-use projectionist::store::{Batch, Change, Durability, Grant, LaneKey, Opening, Value};
+use projectionist::store::{Change, Value};
 use sqlx::AssertSqlSafe;
 use subscription::Status;
 use uuid::Uuid;
 
 use crate::support::TestDatabase;
-use crate::support::rows::{projector, register};
+use crate::support::rows::{opened, projector, register};
 
 /// A table with a column of each kind that is compared or computed with, and operators and functions that fit those better than
 /// PostgreSQL's own and say something else. The audit of `setup` would refuse them, so it is not the guest that makes them.
@@ -25,19 +25,6 @@ const SHADOWS: &str = "
 /// Microseconds since the epoch, and days.
 const AT: i64 = 1_700_000_000_123_456;
 const DAY: i32 = 19_675;
-
-async fn batch(database: &TestDatabase) -> Box<Batch> {
-    let key = LaneKey {
-        subscription: "accounts_1".to_owned(),
-        lane: 0,
-    };
-    let store = database.store();
-    let opening = Batch::open(&store, &key, Grant::Handle, Durability::Replayable);
-    match opening.await.expect("a batch") {
-        Opening::Opened(batch) => batch,
-        Opening::Taken => panic!("the lane is free"),
-    }
-}
 
 fn key() -> Vec<Value> {
     vec![Value::Text("a".to_owned()), Value::Text("b".to_owned())]
@@ -58,7 +45,7 @@ async fn what_a_schema_holds_changes_nothing_of_what_the_host_does_in_it() {
         .expect("made");
 
     // They do shadow what a statement of the guest says.
-    let mut first = batch(&database).await;
+    let mut first = opened(&database.store(), "accounts_1").await;
     let told = first
         .query(
             "SELECT ('a'::varchar = 'a'::varchar)::text, (2::numeric * 3)::text",
@@ -74,7 +61,7 @@ async fn what_a_schema_holds_changes_nothing_of_what_the_host_does_in_it() {
     let committed = first.commit(1, Change::Keep, Uuid::nil());
     committed.await.expect("committed");
 
-    let mut second = batch(&database).await;
+    let mut second = opened(&database.store(), "accounts_1").await;
     let found = second.get_rows("t", vec![key()]).await.expect("rows");
     assert_eq!(found, [Some(row(1))]);
     second.put_rows("t", vec![row(2)]).await.expect("put");

@@ -99,6 +99,19 @@ pub async fn move_to(store: &Store, id: &str, position: i64) {
     assert_eq!(moved.expect("moved").rows_affected(), 1);
 }
 
+/// A batch of a lane that nobody else has.
+pub async fn opened(store: &Store, id: &str) -> Box<Batch> {
+    let key = LaneKey {
+        subscription: id.to_owned(),
+        lane: 0,
+    };
+    let opening = Batch::open(store, &key, Grant::Handle, Durability::Replayable);
+    match opening.await.expect("a batch") {
+        Opening::Opened(batch) => batch,
+        Opening::Taken => panic!("somebody else has the lane of {id}"),
+    }
+}
+
 /// A batch that begins and is given up.
 pub async fn touch(store: &Store, id: &str, grant: Grant) -> Result<bool, store::Error> {
     let key = LaneKey {

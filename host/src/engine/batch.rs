@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use subscription::{Input, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status};
+use subscription::{Input, Kind, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status};
 
 use super::ahead::{Ahead, Chunk};
 use super::call::{self, Call};
@@ -50,12 +50,25 @@ pub(super) struct FailedBatch {
     pub before_chunk: u32,
 }
 
+impl FailedBatch {
+    /// Counts only where the lane was held from the beginning.
+    fn ended(self, is_presumed: bool, carried: &mut Carried) -> Done {
+        carried.forget();
+        match is_presumed {
+            true => Done::Doubted,
+            false => Done::Failed(Box::new(self)),
+        }
+    }
+}
+
 /// How much of the log one attempt takes.
 #[derive(Clone, Copy)]
 pub(super) struct Portion {
     pub horizon: i64,
     /// While a culprit is searched: so many events and no more.
     pub events_max: Option<u32>,
+    /// The lane follows the head, and nothing is amiss with it.
+    pub follows: bool,
 }
 
 /// Bytes of events that are read at once for a batch near the head.
@@ -112,18 +125,14 @@ pub(super) async fn run(
     let ahead = read(shared, known, &state, target, &share, &mut carried.ahead).await?;
     let handled = match handle(shared, known, &state, (batch, early), &share, ahead).await? {
         Ok(handled) => handled,
-        Err(_) if is_presumed => {
-            carried.forget();
-            return Ok(Done::Doubted);
-        }
         Err((failure, events, before_chunk)) => {
-            carried.forget();
-            return Ok(Done::Failed(Box::new(FailedBatch {
+            let failed = FailedBatch {
                 failure,
                 state,
                 events,
                 before_chunk,
-            })));
+            };
+            return Ok(failed.ended(is_presumed, carried));
         }
     };
     failpoint("batch-handled");
@@ -133,24 +142,20 @@ pub(super) async fn run(
     }
     match commit(shared, known, key, &state, handled, target, carried).await? {
         Ok(done) => Ok(done),
-        Err(_) if is_presumed => {
-            carried.forget();
-            Ok(Done::Doubted)
-        }
         Err((failure, events)) => {
-            carried.forget();
-            Ok(Done::Failed(Box::new(FailedBatch {
+            let failed = FailedBatch {
                 failure,
                 state,
                 events,
                 before_chunk: 0,
-            })))
+            };
+            Ok(failed.ended(is_presumed, carried))
         }
     }
 }
 
 /// At the head, and after a batch of this host, a small batch of a projector presumes that all is as that one left it, and takes its lane
-/// where it ends. Effects are never on presumption.
+/// where it ends. Effects are never on presumption. Sessions of the host itself have other settings than a batch needs.
 async fn presume(
     shared: &Shared,
     known: &Subscription,
@@ -158,20 +163,16 @@ async fn presume(
     portion: Portion,
     carried: &mut Carried,
 ) -> Result<Option<Box<Batch>>, Error> {
-    let is_at_head = known.status == Status::Active
-        && known.run_mode != RunMode::Once
-        && portion.events_max.is_none()
-        && shared.store.walls() == Walls::Roles;
-    if !is_at_head || Durability::of(known.kind, known.muted) != Durability::Replayable {
+    let may = portion.follows && known.kind == Kind::Projector;
+    if !may || shared.store.walls() != Walls::Roles {
         return Ok(None);
     }
     let (Some(ahead), Some(rows)) = (&carried.ahead, &carried.rows) else {
         return Ok(None);
     };
     let (position, _) = rows.end();
-    let distance = portion.horizon.saturating_sub(position);
     let goes_on = ahead.has_events()
-        && distance <= LIVE_EVENTS_MAX.into()
+        && are_few(distance(position, portion.horizon))
         && ahead.follows(position, &ReadFilter::of(&known.descriptor));
     let Some(rows) = carried.rows.take_if(|_| goes_on) else {
         return Ok(None);
@@ -223,14 +224,14 @@ impl Share {
         portion: Portion,
         began: Instant,
     ) -> Share {
-        let distance = target.saturating_sub(state.position).unsigned_abs();
+        let distance = distance(state.position, target);
         let pace = Pace::of(&known.descriptor, state.muted, distance);
         // A retry is of one event: what follows it waits until it is through.
         let retried = (state.attempts > 0 && state.error_position.is_some()).then_some(1);
         let narrowed = portion.events_max.or(retried);
         Share {
             events_max: narrowed.unwrap_or(pace.events),
-            few: narrowed.is_some() || distance <= LIVE_EVENTS_MAX.into(),
+            few: narrowed.is_some() || are_few(distance),
             pace,
             began,
         }
@@ -269,6 +270,15 @@ impl Handled {
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }
+}
+
+fn distance(position: i64, target: i64) -> u64 {
+    target.saturating_sub(position).unsigned_abs()
+}
+
+/// Whether no more events lie there than a batch at the head takes.
+fn are_few(distance: u64) -> bool {
+    distance <= LIVE_EVENTS_MAX.into()
 }
 
 fn is_current(known: &Subscription, state: &LaneState) -> bool {

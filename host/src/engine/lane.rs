@@ -264,6 +264,7 @@ impl Lane {
         let portion = Portion {
             horizon,
             events_max: searched.into_iter().chain(self.left).min(),
+            follows: self.follows(known),
         };
         let mut turn = self.shared.turns.take(self.queue(known)).await;
         let began = Instant::now();

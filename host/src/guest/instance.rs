@@ -253,7 +253,7 @@ impl Instance {
         (R,): ComponentNamedList + Lift,
         R: Send + 'static,
     {
-        let function = self.optional::<(), (R,)>(interface, name)?;
+        let function = self.running.as_mut()?.export::<(), (R,)>(interface, name)?;
         let mut running = self.take();
         let call = Call::prepare(&mut running.store, name, limit_ms);
         let timed = call.clone();
@@ -299,19 +299,6 @@ impl Instance {
     /// The error that aborted the transaction, if a statement failed.
     fn aborted(&self) -> Option<&GuestError> {
         self.state().batch.as_ref()?.aborted()
-    }
-
-    /// An export that a guest need not have.
-    pub(super) fn optional<P, R>(
-        &mut self,
-        interface: &str,
-        function: &str,
-    ) -> Option<TypedFunc<P, R>>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        self.running.as_mut()?.export(interface, function)
     }
 
     /// A guest that says all is well while a statement of its failed has not handled anything.

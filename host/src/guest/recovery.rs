@@ -45,12 +45,11 @@ pub async fn recover(
         Ok(instance) => instance,
         Err(failure) => return Recovered::Failed(failure),
     };
-    let Some(on_failure) =
-        instance.optional::<(&Event, &str, u32), (guest::Verdict,)>(RECOVERY, CALL)
+    let mut running = instance.take();
+    let Some(on_failure) = running.export::<(&Event, &str, u32), (guest::Verdict,)>(RECOVERY, CALL)
     else {
         return Recovered::NotAsked;
     };
-    let mut running = instance.take();
     running.store.data_mut().chunk_end = Some(event.position);
     let event = event_to_guest(event);
     let error = error.to_owned();

@@ -189,6 +189,32 @@ pub struct Batch {
 }
 
 impl Batch {
+    fn new(
+        store: &Store,
+        key: &LaneKey,
+        grant: Grant,
+        durability: Durability,
+        state: LaneState,
+        (leased, backend): (Leased, i32),
+    ) -> Batch {
+        Batch {
+            authority: leased.authority(&key.subscription),
+            connection: Some(leased),
+            store: store.clone(),
+            key: key.clone(),
+            state,
+            presumed: None,
+            transaction_id: String::new(),
+            backend,
+            grant,
+            durability,
+            rows: Rows::new(&key.subscription),
+            appends: Vec::new(),
+            aborted: None,
+            busy: false,
+        }
+    }
+
     /// What the lane's rows said when the batch began.
     pub fn state(&self) -> &LaneState {
         &self.state
@@ -258,7 +284,6 @@ impl Batch {
         sql: &str,
         parameters: &[Value],
     ) -> Result<u64, GuestError> {
-        self.take_lane().await?;
         if let Err(refused) = self.admit(sql).await {
             // A refusal undoes nothing else either; only a database that is out of reach is more than that.
             return if refused.retryable {
@@ -267,6 +292,7 @@ impl Batch {
                 Err(refused)
             };
         }
+        self.take_lane().await?;
         self.flush_rows().await?;
         let patience = self.patience();
         let result = bounded(patience, self.in_savepoint(sql, parameters)).await;
@@ -335,9 +361,7 @@ impl Batch {
     /// Writes what is buffered, so that a failure of it is known before the guest's success is believed; unless one statement will do that
     /// and all the rest.
     pub async fn flush(&mut self) -> Result<Vec<Appended>, GuestError> {
-        if let Some(first) = &self.aborted {
-            return Err(GuestError::aborted(first));
-        }
+        self.check_aborted()?;
         if self.ends_at_once() {
             return Ok(Vec::new());
         }
@@ -397,11 +421,16 @@ impl Batch {
     }
 
     async fn admit(&self, sql: &str) -> Result<(), GuestError> {
-        match (&self.aborted, self.grant) {
-            (Some(first), _) => Err(GuestError::aborted(first)),
-            (None, Grant::Define) => admit_definition(sql),
-            (None, Grant::Handle) => self.store.admission().admit(self.store.pool(), sql).await,
+        self.check_aborted()?;
+        match self.grant {
+            Grant::Define => admit_definition(sql),
+            Grant::Handle => self.store.admission().admit(self.store.pool(), sql).await,
         }
+    }
+
+    fn check_aborted(&self) -> Result<(), GuestError> {
+        let first = self.aborted.as_ref();
+        first.map_or(Ok(()), |first| Err(GuestError::aborted(first)))
     }
 
     async fn flush_rows(&mut self) -> Result<(), GuestError> {
@@ -414,9 +443,7 @@ impl Batch {
     }
 
     fn before_rows(&mut self) -> Result<(&mut PgConnection, &mut Rows), GuestError> {
-        if let Some(first) = &self.aborted {
-            return Err(GuestError::aborted(first));
-        }
+        self.check_aborted()?;
         self.busy = true;
         let leased = self
             .connection
@@ -464,7 +491,7 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        if self.connection.is_some() && self.busy && !self.transaction_id.is_empty() {
+        if self.connection.is_some() && self.busy {
             // A statement may still run on the server and hold the lane.
             self.store
                 .end_transaction(self.backend, std::mem::take(&mut self.transaction_id));

@@ -209,8 +209,11 @@ impl Store {
         }
     }
 
-    /// The same, and comes back when it is over.
+    /// The same, and comes back when it is over. Without a name there is none.
     async fn see_ended(&self, backend: i32, transaction_id: &str) {
+        if transaction_id.is_empty() {
+            return;
+        }
         if let Err(error) = end_transaction(&self.pool, backend, transaction_id).await {
             tracing::debug!(%error, backend, "an abandoned statement could not be ended");
         }

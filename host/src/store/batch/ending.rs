@@ -20,7 +20,7 @@ const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 const OUTCOME: &str = "outcome";
 
 /// SQLSTATE of the functions that move the checkpoint: it is not where this batch began, or the status is another.
-pub(super) const OVERTAKEN: &str = "PJ012";
+const OVERTAKEN: &str = "PJ012";
 
 impl Batch {
     /// Moves the checkpoint, changes the status where the batch ends a phase, and commits. Buffered writes are out by now.
@@ -51,16 +51,7 @@ impl Batch {
             Err(_) => return Ok(Outcome::Refused(too_slow(patience))),
         };
         self.busy = false;
-        // A conflict is counted as one of a statement is: a guest could cause it every time.
-        if GuestError::is_passing(&error) && !GuestError::is_a_conflict(&error) {
-            return Err(error.into());
-        }
-        let error = GuestError::from(error);
-        Ok(match error.sqlstate.as_deref() {
-            Some(OVERTAKEN) => Outcome::Overtaken,
-            // What a guest wrote is checked at the commit as well, where its constraints are deferred.
-            _ => Outcome::Refused(error),
-        })
+        outcome_of(error)
     }
 
     /// In `setup` a guest can give its own role another password, and tell it to others. In vain: the role gets back that of its
@@ -211,9 +202,6 @@ impl Batch {
         if self.busy {
             // Nobody waits for the statement any more, but the server goes on with it, and keeps the lane.
             self.connection = None;
-            if self.transaction_id.is_empty() {
-                return;
-            }
             let transaction_id = std::mem::take(&mut self.transaction_id);
             self.store.see_ended(self.backend, &transaction_id).await;
             return;
@@ -296,6 +284,21 @@ async fn see_end(
         }
     }
     Ok(())
+}
+
+/// What the error of a statement that moves the checkpoint means. Out of reach is an error of the host: the checkpoint will tell
+/// whether it was committed.
+pub(super) fn outcome_of(error: sqlx::Error) -> Result<Outcome, Error> {
+    // A conflict is counted as one of a statement is: a guest could cause it every time.
+    if GuestError::is_passing(&error) && !GuestError::is_a_conflict(&error) {
+        return Err(error.into());
+    }
+    let error = GuestError::from(error);
+    Ok(match error.sqlstate.as_deref() {
+        Some(OVERTAKEN) => Outcome::Overtaken,
+        // What a guest wrote is checked at the commit as well, where its constraints are deferred.
+        _ => Outcome::Refused(error),
+    })
 }
 
 fn not_committed() -> Outcome {

@@ -7,7 +7,6 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::{Batch, Durability, Grant, LaneState, Opening, patience_ms};
 use crate::store::leased::Leased;
 use crate::store::proof::Authority;
-use crate::store::rows::Rows;
 use crate::store::subscriptions::{read_digest, read_status};
 use crate::store::{Error, LaneKey, Store, quote};
 
@@ -31,7 +30,10 @@ impl Batch {
             let authority = leased.authority(&key.subscription);
             match begin(&mut leased, &authority, key, grant, durability).await {
                 Ok(Some(row)) => {
-                    let batch = opened(&row, store, key, grant, leased, authority, durability)?;
+                    let (state, transaction_id) = lane_state(&row, &key.subscription)?;
+                    let session = (leased, row.try_get("backend")?);
+                    let mut batch = Batch::new(store, key, grant, durability, state, session);
+                    batch.transaction_id = transaction_id;
                     return Ok(Opening::Opened(Box::new(batch)));
                 }
                 Ok(None) => {
@@ -83,34 +85,6 @@ pub(super) async fn begin(
     Ok(rows
         .into_iter()
         .find(|row| row.try_column("transaction_id").is_ok()))
-}
-
-fn opened(
-    row: &PgRow,
-    store: &Store,
-    key: &LaneKey,
-    grant: Grant,
-    leased: Leased,
-    authority: Authority,
-    durability: Durability,
-) -> Result<Batch, Error> {
-    let (state, transaction_id) = lane_state(row, &key.subscription)?;
-    Ok(Batch {
-        rows: Rows::new(&key.subscription),
-        connection: Some(leased),
-        store: store.clone(),
-        key: key.clone(),
-        state,
-        authority,
-        presumed: None,
-        transaction_id,
-        backend: row.try_get("backend")?,
-        grant,
-        durability,
-        appends: Vec::new(),
-        aborted: None,
-        busy: false,
-    })
 }
 
 /// What the rows of the lane say, and the transaction that took it.

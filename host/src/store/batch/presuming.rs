@@ -10,7 +10,7 @@
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::ending::OVERTAKEN;
+use super::ending::outcome_of;
 use super::opening::{begin, lane_state};
 use super::{Batch, Change, Durability, Grant, LaneState, Outcome, too_slow};
 use crate::store::leased::Leased;
@@ -64,38 +64,29 @@ impl Batch {
             leased.release();
             return Ok(None);
         };
-        Ok(Some(Box::new(Batch {
-            rows: kept.rows,
-            authority: leased.authority(&key.subscription),
-            connection: Some(leased),
-            store: store.clone(),
-            key: key.clone(),
-            state: LaneState {
-                position,
-                status: known.status,
-                module: known.module,
-                generation,
-                boot_until: known.boot_until,
-                ceiling: None,
-                muted: known.muted,
-                attempts: 0,
-                error_position: None,
-                retry_context: None,
-                moved_by: Some(host),
-            },
-            presumed: Some(Presumption {
-                host,
-                passed_to: passed_to.max(position),
-                revision: known.revision.clone(),
-            }),
-            transaction_id: String::new(),
-            backend,
-            grant: Grant::Handle,
-            durability: Durability::Replayable,
-            appends: Vec::new(),
-            aborted: None,
-            busy: false,
-        })))
+        let state = LaneState {
+            position,
+            status: known.status,
+            module: known.module,
+            generation,
+            boot_until: known.boot_until,
+            ceiling: None,
+            muted: known.muted,
+            attempts: 0,
+            error_position: None,
+            retry_context: None,
+            moved_by: Some(host),
+        };
+        let (grant, durability) = (Grant::Handle, Durability::Replayable);
+        let session = (leased, backend);
+        let mut batch = Batch::new(store, key, grant, durability, state, session);
+        batch.rows = kept.rows;
+        batch.presumed = Some(Presumption {
+            host,
+            passed_to: passed_to.max(position),
+            revision: known.revision.clone(),
+        });
+        Ok(Some(Box::new(batch)))
     }
 
     /// Whether its lane is not taken yet.
@@ -148,27 +139,20 @@ impl Batch {
         change: Change,
         host: Uuid,
     ) -> Result<(Outcome, KeptRows), Error> {
-        if change != Change::Keep
-            && let Err(refused) = self.open_late().await
-        {
-            return Ok((Outcome::Refused(refused), self.keep_rows(to)));
-        }
         let Some(presumed) = self.presumed.take() else {
             let kept = self.keep_rows(to);
             return Ok((self.commit(to, change, host).await?, kept));
         };
+        // Who presumes is at the head and stays in its status: any other change is for a batch that holds the lane.
+        if change != Change::Keep {
+            self.release();
+            return Ok((Outcome::Overtaken, self.keep_rows(to)));
+        }
         let outcome = self.take_and_commit(to, &presumed).await?;
         let kept = self.keep_rows(to);
         // Nothing of a guest's ran in the session.
         self.release();
         Ok((outcome, kept))
-    }
-
-    /// For what the one statement cannot do.
-    async fn open_late(&mut self) -> Result<(), GuestError> {
-        self.take_lane().await?;
-        self.flush().await?;
-        Ok(())
     }
 
     async fn take_and_commit(&mut self, to: i64, presumed: &Presumption) -> Result<Outcome, Error> {
@@ -210,17 +194,7 @@ impl Batch {
                 self.rows.settle();
                 Ok(Outcome::Committed)
             }
-            // Out of reach: the checkpoint will tell whether it was committed.
-            Err(error) if GuestError::is_passing(&error) && !GuestError::is_a_conflict(&error) => {
-                Err(error.into())
-            }
-            Err(error) => {
-                let error = GuestError::from(error);
-                Ok(match error.sqlstate.as_deref() {
-                    Some(OVERTAKEN) => Outcome::Overtaken,
-                    _ => Outcome::Refused(error),
-                })
-            }
+            Err(error) => outcome_of(error),
         }
     }
 }
