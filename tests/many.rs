@@ -148,3 +148,62 @@ async fn what_one_of_many_rows_violates_is_told() {
         Some("23502")
     );
 }
+
+/// Columns of every type that goes out in arrays.
+const TYPED: &str = "(id bigint PRIMARY KEY, a text, b varchar(9), c int2, d int4, e float4, f float8, g numeric(20, 5), h uuid, \
+     i date, j timestamp, k timestamptz, l json, m jsonb, n bool)";
+
+/// A row of these, in which every other value is NULL for some numbers.
+fn typed(number: i64) -> Vec<Value> {
+    let values = [
+        Value::Integer(number),
+        Value::Text(format!("ü'{number}")),
+        Value::Text("nine char".to_owned()),
+        Value::Integer(-number),
+        Value::Integer(number * 1_000_000),
+        Value::Float(0.5),
+        Value::Float(number as f64 / 3.0),
+        Value::Numeric(format!("-{number}.00250")),
+        Value::Uuid(Uuid::from_u128(number.unsigned_abs().into()).to_string()),
+        Value::Date(-20_000),
+        Value::Timestamp(number),
+        Value::Timestamptz(-number),
+        Value::Json("{\"b\":1,  \"a\":[]}".to_owned()),
+        Value::Json("{\"b\":1,  \"a\":[]}".to_owned()),
+        Value::Boolean(number % 4 == 0),
+    ];
+    let keeps = |index: usize| index == 0 || !(number as usize + index).is_multiple_of(3);
+    let place = |(index, value)| if keeps(index) { value } else { Value::Null };
+    values.into_iter().enumerate().map(place).collect()
+}
+
+#[tokio::test]
+async fn every_type_is_the_same_alone_and_among_many() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["runs_sql"]);
+    let setup = format!("CREATE TABLE many {TYPED}\n---\nCREATE TABLE alone {TYPED}");
+    let settings = format!("[settings]\nsetup = \"\"\"\n{setup}\"\"\"\n");
+    std::fs::write(modules.file("runs_sql.toml"), settings).expect("written");
+    stepped(&database, &modules)
+        .await
+        .once()
+        .await
+        .expect("set up");
+    let mut batch = opened(&database.store(), "runs_sql_1").await;
+    let insert = |table: &str| {
+        format!(
+            "INSERT INTO {table} (id, a, b, c, d, e, f, g, h, i, j, k, l, m, n) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+        )
+    };
+    let lists: Vec<Vec<Value>> = (0..30).map(typed).collect();
+    let affected = batch.execute_many(&insert("many"), &lists).await;
+    assert_eq!(affected, Ok(30));
+    for list in &lists {
+        assert_eq!(batch.execute(&insert("alone"), list).await, Ok(1));
+    }
+    let rows = "SELECT (SELECT string_agg(many::text, '|' ORDER BY id) FROM many),
+                       (SELECT string_agg(alone::text, '|' ORDER BY id) FROM alone)";
+    let found = batch.query(rows, &[]).await.expect("a row");
+    assert_eq!(found.rows[0][0], found.rows[0][1]);
+}

@@ -4,7 +4,7 @@ use projectionist::engine::Notice;
 use projectionist::store::{Batch, Durability, Grant, LaneKey, Opening, Store};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use subscription::Status;
+use subscription::{BATCH_STATEMENTS, Status};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::TestDatabase;
@@ -63,6 +63,16 @@ async fn a_batch_and_its_checkpoint_are_one_transaction() {
         assert_eq!(writers.len(), events, "one transaction for each batch");
         assert_eq!(writers.last(), Some(&mover(&stage, PROJECTOR).await));
     }
+}
+
+/// What a transaction overwrites is in the way of those that follow in it.
+#[tokio::test]
+async fn a_batch_ends_after_the_chunk_with_its_last_statement() {
+    let mut stage = Stage::registered(&[Script::projector(PROJECTOR)], 0).await;
+    stage.catch_up().await;
+    let statements = usize::try_from(BATCH_STATEMENTS).expect("a small number");
+    stage.database.append_ticks(statements + 1).await;
+    assert_eq!(batches(&mut stage).await, [statements, 1]);
 }
 
 #[tokio::test]

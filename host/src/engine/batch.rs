@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use subscription::{Input, Kind, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status};
+use subscription::{Input, Kind, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status, Taken};
 
 use super::ahead::{Ahead, Chunk};
 use super::call::{self, Call};
@@ -238,10 +238,14 @@ impl Share {
     }
 
     /// How many events the next chunk may have, after so much.
-    fn next_chunk(&self, handled: u32, bytes: u64) -> usize {
+    fn next_chunk(&self, taken: Taken) -> usize {
         let elapsed_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let left = self.events_max.saturating_sub(handled);
-        if handled > 0 && (left == 0 || self.pace.is_full(handled, bytes, elapsed_ms)) {
+        let taken = Taken {
+            elapsed_ms,
+            ..taken
+        };
+        let left = self.events_max.saturating_sub(taken.events);
+        if taken.events > 0 && (left == 0 || self.pace.is_full(taken)) {
             return 0;
         }
         left.min(self.pace.chunk_events) as usize
@@ -358,7 +362,7 @@ async fn handle(
     let Chunk {
         mut events,
         mut up_to,
-    } = ahead.chunk(share.next_chunk(0, 0)).await?;
+    } = ahead.chunk(share.next_chunk(Taken::default())).await?;
     if events.is_empty() {
         return Ok(Ok(Handled {
             batch,
@@ -378,18 +382,17 @@ async fn handle(
             return Ok(Err((failure, all, 0)));
         }
     };
-    let (mut handled, mut bytes) = (0, 0);
+    let mut taken = Taken::default();
     while !events.is_empty() {
         all.add(&events);
-        bytes += events
-            .iter()
-            .map(|event| event.size_bytes() as u64)
-            .sum::<u64>();
+        let bytes = events.iter().map(|event| event.size_bytes() as u64);
+        taken.bytes += bytes.sum::<u64>();
         if let Err(failure) = instance.handle(events).await {
-            return Ok(Err((failure, all, handled)));
+            return Ok(Err((failure, all, taken.events)));
         }
-        handled = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        match share.next_chunk(handled, bytes) {
+        taken.events = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        taken.statements = instance.statements();
+        match share.next_chunk(taken) {
             0 => break,
             more => Chunk { events, up_to } = ahead.chunk(more).await?,
         }

@@ -55,6 +55,11 @@ impl Allowance {
         )
     }
 
+    /// How many it ran.
+    pub fn statements_run(&self) -> u64 {
+        self.statements
+    }
+
     pub fn sent(&mut self, bytes: usize) -> Result<(), Exceeded> {
         count_bytes(
             &mut self.sent_bytes,

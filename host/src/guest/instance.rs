@@ -160,6 +160,11 @@ impl Instance {
         self.state().new_retry_context.clone()
     }
 
+    /// How many statements the guest ran.
+    pub fn statements(&self) -> u64 {
+        self.state().allowance.statements_run()
+    }
+
     /// What the guest logged.
     pub fn logged(&self) -> Said {
         self.state().said.clone()

@@ -6,16 +6,18 @@
 //! belt: the first is what the role may do.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, SqlSafeStr as _};
 
+use super::GuestError;
 use super::tokens::{Token, Unclear, tokens};
-use super::{Digest, GuestError};
 
-/// Verdicts that are kept. A guest that makes up statements pays with a new check for each.
-const MAX_VERDICTS: usize = 10_000;
+/// Bytes of verdicts that are kept, with their statements. A guest that makes up statements pays with a new check for each.
+const MAX_VERDICT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes that a verdict counts for, beside its texts.
+const VERDICT_BYTES: usize = 512;
 
 /// Longest statement of a guest, in bytes.
 pub const MAX_STATEMENT_BYTES: usize = 64 * 1024;
@@ -42,40 +44,48 @@ const DEFINING_WORDS: [&str; 16] = [
 /// The check, with its memory. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Admission {
-    /// By the digest of the statement, so that long statements take no more room than short ones.
-    verdicts: Arc<Mutex<HashMap<Digest, Option<GuestError>>>>,
+    verdicts: Arc<Mutex<Verdicts>>,
+}
+
+#[derive(Default)]
+struct Verdicts {
+    by_statement: HashMap<Box<str>, Option<GuestError>>,
+    bytes: usize,
+}
+
+impl Verdicts {
+    fn keep(&mut self, statement: &str, verdict: Option<GuestError>) {
+        let message_bytes = verdict.as_ref().map_or(0, |refusal| refusal.message.len());
+        let bytes = VERDICT_BYTES + statement.len() + message_bytes;
+        if self.bytes + bytes > MAX_VERDICT_BYTES {
+            *self = Verdicts::default();
+        }
+        self.bytes += bytes;
+        self.by_statement.insert(statement.into(), verdict);
+    }
 }
 
 impl Admission {
     /// Passes the statement of `handle` or says why not.
     pub async fn admit(&self, pool: &PgPool, statement: &str) -> Result<(), GuestError> {
         check_text(statement)?;
-        let digest: Digest = Sha256::digest(statement).into();
-        if let Some(verdict) = self.known(&digest) {
+        if let Some(verdict) = self.known(statement) {
             return verdict.map_or(Ok(()), Err);
         }
         let verdict = match check_words(statement) {
             Err(refusal) => Some(refusal),
             Ok(()) => parse(pool, statement).await?,
         };
-        self.remember(digest, verdict.clone());
+        self.verdicts().keep(statement, verdict.clone());
         verdict.map_or(Ok(()), Err)
     }
 
-    fn known(&self, digest: &Digest) -> Option<Option<GuestError>> {
-        self.verdicts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(digest)
-            .cloned()
+    fn known(&self, statement: &str) -> Option<Option<GuestError>> {
+        self.verdicts().by_statement.get(statement).cloned()
     }
 
-    fn remember(&self, digest: Digest, verdict: Option<GuestError>) {
-        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        if verdicts.len() >= MAX_VERDICTS {
-            verdicts.clear();
-        }
-        verdicts.insert(digest, verdict);
+    fn verdicts(&self) -> MutexGuard<'_, Verdicts> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -223,6 +233,18 @@ mod tests {
             let refusal = check_words(statement).expect_err(statement);
             assert_eq!(refusal.kind, "denied", "{statement}");
         }
+    }
+
+    #[test]
+    fn a_guest_that_makes_up_statements_takes_no_more_room_for_it() {
+        let mut verdicts = Verdicts::default();
+        for number in 0..20_000 {
+            let refusal = (number % 2 == 0).then(|| denied("x".repeat(1_000)));
+            verdicts.keep(&format!("SELECT {number}"), refusal);
+            assert!(verdicts.bytes <= MAX_VERDICT_BYTES);
+            assert!(verdicts.by_statement.len() <= MAX_VERDICT_BYTES / VERDICT_BYTES);
+        }
+        assert_eq!(verdicts.by_statement.get("SELECT 19999"), Some(&None));
     }
 
     #[test]

@@ -6,16 +6,19 @@
 //! but no parameters: they travel as literals. The text of the guest itself goes through the extended protocol alone, which
 //! takes one statement, whatever a guest has set in its session.
 
+mod encoded;
 mod merged;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlx::postgres::PgStatement;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::postgres::{PgArguments, PgStatement};
+use sqlx::{Arguments as _, AssertSqlSafe, PgConnection};
 
 use super::GuestError;
-use super::statement::{check, execute, parameter_types, prepare};
+use super::statement::{bad_parameter, execute, parameter_types, prepare};
 use super::value::{self, Value};
+use encoded::Encoded;
 use merged::Merged;
 
 /// Bytes of one message, at least those of one list of parameters.
@@ -43,45 +46,39 @@ pub(super) async fn execute_many(
         return execute(connection, sql, parameters).await;
     }
     let statement = prepare(connection, sql).await?;
-    for parameters in lists {
-        check(&statement, parameters)?;
-    }
-    let lists = lists.iter().map(|list| texts(list));
-    let lists = lists.collect::<Result<Vec<Texts>, _>>()?;
-    match merge(sql, &statement, &lists) {
-        Some((sql, runs)) => execute_merged(connection, sql, &runs).await,
-        None => execute_each(connection, sql, &lists).await,
+    let encoded = Encoded::of(&statement, lists)?;
+    match merge(sql, &statement, &encoded) {
+        Some((merged, runs)) => execute_merged(connection, merged, &encoded, runs).await,
+        None => execute_each(connection, sql, lists).await,
     }
 }
 
-/// The merged statement and what it is run with, if that pays.
-fn merge<'a>(
+/// The merged statement and the lists that it is run with, if that pays.
+fn merge(
     sql: &str,
     statement: &PgStatement,
-    lists: &'a [Texts],
-) -> Option<(String, Vec<&'a [Texts]>)> {
+    lists: &Encoded,
+) -> Option<(Merged, Vec<Range<usize>>)> {
     let merged = Merged::of(sql, parameter_types(statement))?;
-    let runs: Vec<&[Texts]> = merged
-        .runs(lists)
-        .into_iter()
-        .flat_map(|run| run.chunks(MERGED_LISTS_MAX))
-        .collect();
-    (lists.len() >= runs.len() * MERGED_LISTS_MIN).then_some((merged.sql, runs))
+    let runs = merged.runs(lists, MERGED_LISTS_MAX);
+    (lists.len() >= runs.len() * MERGED_LISTS_MIN).then_some((merged, runs))
 }
 
 async fn execute_merged(
     connection: &mut PgConnection,
-    sql: String,
-    runs: &[&[Texts]],
+    merged: Merged,
+    lists: &Encoded,
+    runs: Vec<Range<usize>>,
 ) -> Result<u64, GuestError> {
     let mut affected = 0;
     for run in runs {
-        let width = run.first().map_or(0, Vec::len);
-        let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
-        for place in 0..width {
-            let column: Vec<&Option<String>> = run.iter().map(|list| &list[place]).collect();
-            query = query.bind(column);
+        let mut arguments = PgArguments::default();
+        for (place, array) in merged.arrays.iter().enumerate() {
+            let added = arguments.add(lists.column(run.clone(), place, *array));
+            added.map_err(|misfit| bad_parameter(place, &misfit))?;
         }
+        let sql = AssertSqlSafe(merged.sql.clone());
+        let query = sqlx::query_with(sql, arguments);
         affected += query.execute(&mut *connection).await?.rows_affected();
     }
     Ok(affected)
@@ -90,8 +87,10 @@ async fn execute_merged(
 async fn execute_each(
     connection: &mut PgConnection,
     sql: &str,
-    lists: &[Texts],
+    lists: &[Vec<Value>],
 ) -> Result<u64, GuestError> {
+    let lists = lists.iter().map(|list| texts(list));
+    let lists = lists.collect::<Result<Vec<Texts>, _>>()?;
     let name = format!("pj_many_{}", NEXT_NAME.fetch_add(1, Ordering::Relaxed));
     sqlx::query(AssertSqlSafe(format!("PREPARE {name} AS {sql}")))
         .persistent(false)
@@ -99,7 +98,7 @@ async fn execute_each(
         .await?;
     let mut affected = 0;
     let mut message = String::new();
-    for parameters in lists {
+    for parameters in &lists {
         add_execution(&mut message, &name, parameters);
         if message.len() >= MESSAGE_BYTES {
             affected += send(connection, std::mem::take(&mut message)).await?;

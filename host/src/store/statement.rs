@@ -130,24 +130,28 @@ pub(super) fn size_bytes(row: &PgRow) -> Result<usize, GuestError> {
 }
 
 fn arguments(statement: &PgStatement, parameters: &[Value]) -> Result<PgArguments, GuestError> {
+    let types = types_for(statement, parameters)?;
     let mut arguments = PgArguments::default();
-    for (index, encoded) in encode(statement, parameters)?.into_iter().enumerate() {
-        arguments.add(encoded).map_err(|error| {
-            GuestError::new(
-                "bad-parameter",
-                format!("parameter ${}: {error}", index + 1),
-            )
-        })?;
+    arguments.reserve(types.len(), types.len() * PLACE_BYTES);
+    for (index, (value, info)) in parameters.iter().zip(types).enumerate() {
+        let added = arguments.add(Parameter { value, info });
+        added.map_err(|misfit| bad_parameter(index, &misfit))?;
     }
     Ok(arguments)
 }
 
-/// Holds parameters against what the statement takes.
-pub(super) fn check(statement: &PgStatement, parameters: &[Value]) -> Result<(), GuestError> {
-    encode(statement, parameters).map(|_| ())
+pub(super) fn bad_parameter(index: usize, misfit: &dyn std::fmt::Display) -> GuestError {
+    GuestError::new(
+        "bad-parameter",
+        format!("parameter ${}: {misfit}", index + 1),
+    )
 }
 
-fn encode(statement: &PgStatement, parameters: &[Value]) -> Result<Vec<Encoded>, GuestError> {
+/// The types of as many parameters as there are.
+pub(super) fn types_for<'a>(
+    statement: &'a PgStatement,
+    parameters: &[Value],
+) -> Result<&'a [PgTypeInfo], GuestError> {
     let types = parameter_types(statement);
     if types.len() != parameters.len() {
         return Err(GuestError::new(
@@ -159,17 +163,7 @@ fn encode(statement: &PgStatement, parameters: &[Value]) -> Result<Vec<Encoded>,
             ),
         ));
     }
-    let one = |(index, (parameter, info)): (usize, (&Value, &PgTypeInfo))| {
-        let bytes = value::encode(parameter, info).map_err(|message| {
-            GuestError::new(
-                "bad-parameter",
-                format!("parameter ${}: {message}", index + 1),
-            )
-        })?;
-        let info = info.clone();
-        Ok(Encoded { bytes, info })
-    };
-    parameters.iter().zip(types).enumerate().map(one).collect()
+    Ok(types)
 }
 
 /// The types that the server inferred for the parameters.
@@ -180,27 +174,21 @@ pub(super) fn parameter_types(statement: &PgStatement) -> &[PgTypeInfo] {
     }
 }
 
-/// A parameter in the bytes that the server wants.
-struct Encoded {
-    bytes: Option<Vec<u8>>,
-    info: PgTypeInfo,
+/// A value for a parameter of this type.
+struct Parameter<'a> {
+    value: &'a Value,
+    info: &'a PgTypeInfo,
 }
 
-impl Type<Postgres> for Encoded {
+impl Type<Postgres> for Parameter<'_> {
     fn type_info() -> PgTypeInfo {
         <String as Type<Postgres>>::type_info()
     }
 }
 
-impl Encode<'_, Postgres> for Encoded {
+impl Encode<'_, Postgres> for Parameter<'_> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        match &self.bytes {
-            None => Ok(IsNull::Yes),
-            Some(bytes) => {
-                buffer.extend_from_slice(bytes);
-                Ok(IsNull::No)
-            }
-        }
+        Ok(value::encode(self.value, self.info, buffer)?)
     }
 
     fn produces(&self) -> Option<PgTypeInfo> {

@@ -40,8 +40,8 @@ pub use keep::{Aged, BadKeep, Keep};
 pub use line::{LineDuty, LineMember, SwitchWhen, line_duty};
 pub use option::{BadOption, KNOWN_OPTIONS, OPTION_BYTES_MAX, OPTIONS_MAX};
 pub use pace::{
-    BATCH_BYTES_MAX, BATCH_MS, BOOT_EVENTS_MAX, CHUNK_EVENTS_MAX, LARGE_CHUNK_EVENTS,
-    LIVE_EVENTS_MAX, PROCESSOR_CHUNKS_MAX, Pace, batch_limit,
+    BATCH_BYTES_MAX, BATCH_MS, BATCH_STATEMENTS, BOOT_EVENTS_MAX, CHUNK_EVENTS_MAX,
+    LARGE_CHUNK_EVENTS, LIVE_EVENTS_MAX, PROCESSOR_CHUNKS_MAX, Pace, Taken, batch_limit,
 };
 pub use parts::{EventPart, EventParts};
 pub use presence::{Chosen, File, Look, choose, has_successor, missing};

@@ -20,6 +20,10 @@ pub const LARGE_CHUNK_EVENTS: u32 = 100;
 pub const CHUNK_EVENTS_MAX: u32 = 1_000;
 /// Bytes of events in a batch: 64 MiB. They are never in memory together, and an event larger than this is a batch of its own.
 pub const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Statements of a guest in a batch after which it takes no further chunk. What a transaction overwrites the server can clear away
+/// only once that has ended: measured, 20,000 statements on 2,000 rows took a half more of its time than 3,000, and twice where
+/// each was of many rows.
+pub const BATCH_STATEMENTS: u64 = 3_000;
 /// Milliseconds after which a batch takes no further chunk.
 pub const BATCH_MS: u64 = 1_000;
 
@@ -32,8 +36,21 @@ pub struct Pace {
     pub chunk_events: u32,
     /// Bytes of events in the batch.
     pub bytes: u64,
+    /// Statements of the guest after which no further chunk is begun.
+    pub statements: u64,
     /// Milliseconds after which no further chunk is begun.
     pub duration_ms: u64,
+}
+
+/// What a batch has taken so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub events: u32,
+    /// Of the events.
+    pub bytes: u64,
+    /// Of the guest.
+    pub statements: u64,
+    pub elapsed_ms: u64,
 }
 
 /// Events of a batch that is `distance` positions from the head: all there is, within
@@ -64,19 +81,23 @@ impl Pace {
             events,
             chunk_events,
             bytes: BATCH_BYTES_MAX,
+            statements: BATCH_STATEMENTS,
             duration_ms: BATCH_MS,
         }
     }
 
     /// Whether a batch that has taken so much is to be committed now.
-    pub fn is_full(&self, events: u32, bytes: u64, elapsed_ms: u64) -> bool {
-        events >= self.events || bytes >= self.bytes || elapsed_ms >= self.duration_ms
+    pub fn is_full(&self, taken: Taken) -> bool {
+        taken.events >= self.events
+            || taken.bytes >= self.bytes
+            || taken.statements >= self.statements
+            || taken.elapsed_ms >= self.duration_ms
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BATCH_BYTES_MAX, BATCH_MS, Pace, batch_limit};
+    use super::{BATCH_BYTES_MAX, BATCH_MS, BATCH_STATEMENTS, Pace, Taken, batch_limit};
     use crate::{Descriptor, Kind, SubscriberId};
 
     fn guest(id: &str, kind: Kind, max_chunk: u32) -> Descriptor {
@@ -149,9 +170,20 @@ mod tests {
     #[test]
     fn is_full_at_any_of_its_limits() {
         let pace = Pace::of(&guest("a_1", Kind::Projector, 0), false, 500);
-        assert!(!pace.is_full(499, BATCH_BYTES_MAX - 1, BATCH_MS - 1));
-        assert!(pace.is_full(500, 0, 0));
-        assert!(pace.is_full(1, BATCH_BYTES_MAX, 0));
-        assert!(pace.is_full(1, 0, BATCH_MS));
+        let almost = Taken {
+            events: 499,
+            bytes: BATCH_BYTES_MAX - 1,
+            statements: BATCH_STATEMENTS - 1,
+            elapsed_ms: BATCH_MS - 1,
+        };
+        assert!(!pace.is_full(almost));
+        let mut full = [almost; 4];
+        full[0].events += 1;
+        full[1].bytes += 1;
+        full[2].statements += 1;
+        full[3].elapsed_ms += 1;
+        for taken in full {
+            assert!(pace.is_full(taken), "{taken:?}");
+        }
     }
 }

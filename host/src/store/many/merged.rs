@@ -5,32 +5,35 @@
 //! with one of the same statement is refused, so lists with the same key go out in statements of their own.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use sqlx::TypeInfo as _;
 use sqlx::postgres::PgTypeInfo;
 
+use super::encoded::{ArrayType, Encoded};
 use crate::store::tokens::{Placed, Token, placed_tokens};
 
-/// Types by the names that the driver has for them, as SQL writes them. Whatever has another goes another way.
-const TYPES: [(&str, &str); 15] = [
-    ("TEXT", "text"),
-    ("VARCHAR", "varchar"),
-    ("INT2", "int2"),
-    ("INT4", "int4"),
-    ("INT8", "int8"),
-    ("BOOL", "bool"),
-    ("FLOAT4", "float4"),
-    ("FLOAT8", "float8"),
-    ("NUMERIC", "numeric"),
-    ("UUID", "uuid"),
-    ("DATE", "date"),
-    ("TIMESTAMP", "timestamp"),
-    ("TIMESTAMPTZ", "timestamptz"),
-    ("JSON", "json"),
-    ("JSONB", "jsonb"),
+/// Types by the names that the driver has for them, as SQL writes them, and with the numbers that the server has for each and for arrays
+/// of it. Whatever has another goes another way.
+const TYPES: [(&str, &str, u32, u32); 15] = [
+    ("TEXT", "text", 25, 1009),
+    ("VARCHAR", "varchar", 1043, 1015),
+    ("INT2", "int2", 21, 1005),
+    ("INT4", "int4", 23, 1007),
+    ("INT8", "int8", 20, 1016),
+    ("BOOL", "bool", 16, 1000),
+    ("FLOAT4", "float4", 700, 1021),
+    ("FLOAT8", "float8", 701, 1022),
+    ("NUMERIC", "numeric", 1700, 1231),
+    ("UUID", "uuid", 2950, 2951),
+    ("DATE", "date", 1082, 1182),
+    ("TIMESTAMP", "timestamp", 1114, 1115),
+    ("TIMESTAMPTZ", "timestamptz", 1184, 1185),
+    ("JSON", "json", 114, 199),
+    ("JSONB", "jsonb", 3802, 3807),
 ];
 
-/// Types of which equal values have equal texts: of others one could not tell which lists have the same key.
+/// Types of which equal values have equal bytes: of others one could not tell which lists have the same key.
 const KEY_TYPES: [&str; 9] = [
     "TEXT",
     "VARCHAR",
@@ -49,8 +52,10 @@ const READING_WORDS: [&str; 5] = ["select", "table", "values", "with", "returnin
 /// How lists of parameters go out together.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Merged {
-    /// Takes one `text[]` for each parameter.
+    /// Takes one array for each parameter.
     pub sql: String,
+    /// The types of these.
+    pub arrays: Vec<ArrayType>,
     /// Places of the parameters by which rows conflict; empty: none does.
     key: Vec<usize>,
 }
@@ -96,41 +101,51 @@ impl Merged {
         if key.iter().any(|place| !KEY_TYPES.contains(&types[*place])) {
             return None;
         }
-        let cast = |place: &usize| {
-            let (_, name) = TYPES.iter().find(|(name, _)| *name == types[*place])?;
-            Some(format!("u.c{place}::pg_catalog.{name}"))
+        let known = |name: &&str| TYPES.iter().find(|(known, ..)| known == name);
+        let known: Vec<_> = types.iter().map(known).collect::<Option<_>>()?;
+        let unnest = |place: usize| {
+            let (_, name, ..) = known[place];
+            format!("pg_catalog.unnest(${}::pg_catalog.{name}[])", place + 1)
         };
-        let casts: Option<Vec<String>> = places.iter().map(cast).collect();
-        let unnest = |place| format!("pg_catalog.unnest(${}::pg_catalog.text[])", place + 1);
         let sql = format!(
             "{} SELECT {} FROM ROWS FROM ({}) AS u ({}) {}",
             &statement[..values_at],
-            casts?.join(", "),
+            joined(places.len(), |index| format!("u.c{}", places[index])),
             joined(types.len(), unnest),
             joined(types.len(), |place| format!("c{place}")),
             &statement[tail_at..]
         );
-        Some(Merged { sql, key })
+        let arrays = known.iter().map(|(_, _, element, array)| ArrayType {
+            element: *element,
+            array: *array,
+        });
+        Some(Merged {
+            sql,
+            arrays: arrays.collect(),
+            key,
+        })
     }
 
-    /// The lists, as texts, in statements whose rows do not conflict with one another. Their order stays.
-    pub fn runs<'a>(&self, lists: &'a [Vec<Option<String>>]) -> Vec<&'a [Vec<Option<String>>]> {
-        if self.key.is_empty() {
-            return vec![lists];
-        }
+    /// The lists in statements whose rows do not conflict with one another, and have no more than so many. Their order stays.
+    pub fn runs(&self, lists: &Encoded, lists_max: usize) -> Vec<Range<usize>> {
         let mut runs = Vec::new();
         let mut begin = 0;
         let mut keys = HashSet::new();
-        for (index, list) in lists.iter().enumerate() {
-            let key: Vec<&Option<String>> = self.key.iter().map(|place| &list[*place]).collect();
-            if !keys.insert(key.clone()) {
-                runs.push(&lists[begin..index]);
+        for index in 0..lists.len() {
+            let key = || -> Vec<Option<&[u8]>> {
+                let place = |place: &usize| lists.get(index, *place);
+                self.key.iter().map(place).collect()
+            };
+            let conflicts = !self.key.is_empty() && !keys.insert(key());
+            if conflicts || index - begin == lists_max {
+                runs.push(begin..index);
                 begin = index;
-                keys.clear();
-                keys.insert(key);
+                keys = HashSet::from([key()]);
             }
         }
-        runs.push(&lists[begin..]);
+        if begin < lists.len() {
+            runs.push(begin..lists.len());
+        }
         runs
     }
 }
@@ -228,7 +243,10 @@ impl Rest<'_> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Type as _;
+
     use super::*;
+    use crate::store::value::Value;
 
     const TYPES_OF_TWO: [&str; 2] = ["TEXT", "INT8"];
 
@@ -238,17 +256,14 @@ mod tests {
         let merged = Merged::with(upsert, &TYPES_OF_TWO).expect("it can be");
         assert_eq!(
             merged.sql,
-            "INSERT INTO s.t AS a (\"Id\", n)  SELECT u.c0::pg_catalog.text, u.c1::pg_catalog.int8 \
-             FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS u (c0, c1) \
+            "INSERT INTO s.t AS a (\"Id\", n)  SELECT u.c0, u.c1 \
+             FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.int8[])) AS u (c0, c1) \
              ON CONFLICT (\"Id\") DO UPDATE SET n = a.n + excluded.n -- adds"
         );
         assert_eq!(merged.key, [0]);
         let swapped = Merged::with("insert into t (a, b) values ($2, $1)", &TYPES_OF_TWO);
         let sql = swapped.expect("it can be").sql;
-        assert!(
-            sql.contains("SELECT u.c1::pg_catalog.int8, u.c0::pg_catalog.text"),
-            "{sql}"
-        );
+        assert!(sql.contains("SELECT u.c1, u.c0"), "{sql}");
         let ignoring = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         assert_eq!(
             Merged::with(ignoring, &TYPES_OF_TWO)
@@ -290,16 +305,22 @@ mod tests {
 
     #[test]
     fn lists_of_one_key_are_in_statements_of_their_own() {
-        let list = |key: &str| vec![Some(key.to_owned()), None];
-        let lists: Vec<_> = ["a", "b", "a", "c", "b", "b"].map(list).into();
-        let lengths = |statement| {
+        let mut lists = Encoded::default();
+        let types = [String::type_info(), i64::type_info()];
+        for key in ["a", "b", "a", "c", "b", "b"] {
+            let list = [Value::Text(key.to_owned()), Value::Null];
+            lists.add(&types, &list).expect("they fit");
+        }
+        let lengths = |statement, lists_max| {
             let merged = Merged::with(statement, &TYPES_OF_TWO).expect("it can be");
-            let runs = merged.runs(&lists);
+            let runs = merged.runs(&lists, lists_max);
             runs.iter().map(|run| run.len()).collect::<Vec<_>>()
         };
         let insert = "INSERT INTO t (a, b) VALUES ($1, $2)";
-        assert_eq!(lengths(insert), [6]);
+        assert_eq!(lengths(insert, 6), [6]);
+        assert_eq!(lengths(insert, 4), [4, 2]);
         let upsert = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = 1";
-        assert_eq!(lengths(upsert), [2, 3, 1]);
+        assert_eq!(lengths(upsert, 6), [2, 3, 1]);
+        assert_eq!(lengths(upsert, 2), [2, 2, 1, 1]);
     }
 }

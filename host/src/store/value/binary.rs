@@ -1,6 +1,7 @@
 //! Values in PostgreSQL's binary format, encoded for the type that the server inferred for a parameter.
 
 use sqlx::TypeInfo as _;
+use sqlx::encode::IsNull;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgTypeInfo, PgTypeKind};
 
@@ -49,124 +50,157 @@ fn wire_oid(info: &PgTypeInfo) -> u32 {
     }
 }
 
-/// The bytes of `value` for a parameter of type `info`; `None` is SQL NULL. The error says what would have fitted.
-pub fn encode(value: &Value, info: &PgTypeInfo) -> Result<Option<Vec<u8>>, String> {
-    let misfit = || {
+/// Writes `value` for a parameter of type `info`. The error says what would have fitted; what is written by then means nothing.
+pub fn encode(value: &Value, info: &PgTypeInfo, buffer: &mut Vec<u8>) -> Result<IsNull, String> {
+    if *value == Value::Null {
+        return Ok(IsNull::Yes);
+    }
+    let fits = write(value, wire_oid(info), buffer);
+    fits.map(|()| IsNull::No).ok_or_else(|| {
         format!(
             "a value of kind `{}` does not fit type {}; send a fitting kind, or write the parameter as $n::text::{}",
             value.kind(),
             info.name(),
             info.name().to_ascii_lowercase()
         )
-    };
-    let bytes = match value {
-        Value::Null => return Ok(None),
-        Value::Boolean(flag) if wire_oid(info) == oid::BOOL => vec![u8::from(*flag)],
-        Value::Integer(number) => encode_integer(*number, wire_oid(info)).ok_or_else(misfit)?,
-        Value::Float(number) => match wire_oid(info) {
-            oid::FLOAT8 => number.to_be_bytes().to_vec(),
-            oid::FLOAT4 => (*number as f32).to_be_bytes().to_vec(),
-            _ => return Err(misfit()),
-        },
+    })
+}
+
+fn write(value: &Value, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
+    match value {
+        Value::Boolean(flag) if oid == oid::BOOL => buffer.push(u8::from(*flag)),
+        Value::Integer(number) => write_integer(*number, oid, buffer)?,
+        Value::Float(number) => write_float(*number, oid, buffer)?,
         Value::Text(text)
         | Value::Json(text)
         | Value::Uuid(text)
         | Value::Numeric(text)
-        | Value::Other { text, .. } => encode_text(text, wire_oid(info)).ok_or_else(misfit)?,
-        Value::Bytes(bytes) if wire_oid(info) == oid::BYTEA => bytes.clone(),
-        Value::Date(days) if wire_oid(info) == oid::DATE => {
-            days.saturating_sub(EPOCH_DAYS).to_be_bytes().to_vec()
+        | Value::Other { text, .. } => write_text(text, oid, buffer)?,
+        Value::Bytes(bytes) if oid == oid::BYTEA => buffer.extend(bytes),
+        Value::Date(days) if oid == oid::DATE => {
+            buffer.extend(days.saturating_sub(EPOCH_DAYS).to_be_bytes());
         }
         Value::Timestamp(micros) | Value::Timestamptz(micros)
-            if matches!(wire_oid(info), oid::TIMESTAMP | oid::TIMESTAMPTZ) =>
+            if matches!(oid, oid::TIMESTAMP | oid::TIMESTAMPTZ) =>
         {
-            micros.saturating_sub(EPOCH_MICROS).to_be_bytes().to_vec()
+            buffer.extend(micros.saturating_sub(EPOCH_MICROS).to_be_bytes());
         }
-        Value::BooleanArray(items) if wire_oid(info) == oid::BOOL_ARRAY => {
-            encode_array(oid::BOOL, items, |flag| Some(vec![u8::from(*flag)])).ok_or_else(misfit)?
+        Value::BooleanArray(items) if oid == oid::BOOL_ARRAY => {
+            write_array(oid::BOOL, items, buffer, |flag, buffer| {
+                buffer.push(u8::from(*flag));
+                Some(())
+            })?;
         }
         Value::IntegerArray(items) => {
-            let element = match wire_oid(info) {
+            let element = match oid {
                 oid::INT8_ARRAY => oid::INT8,
                 oid::INT4_ARRAY => oid::INT4,
                 oid::INT2_ARRAY => oid::INT2,
-                _ => return Err(misfit()),
+                _ => return None,
             };
-            encode_array(element, items, |number| encode_integer(*number, element))
-                .ok_or_else(misfit)?
+            write_array(element, items, buffer, |number, buffer| {
+                write_integer(*number, element, buffer)
+            })?;
         }
-        Value::FloatArray(items) => match wire_oid(info) {
-            oid::FLOAT8_ARRAY => encode_array(oid::FLOAT8, items, |number| {
-                Some(number.to_be_bytes().to_vec())
-            }),
-            oid::FLOAT4_ARRAY => encode_array(oid::FLOAT4, items, |number| {
-                Some((*number as f32).to_be_bytes().to_vec())
-            }),
-            _ => None,
+        Value::FloatArray(items) => {
+            let element = match oid {
+                oid::FLOAT8_ARRAY => oid::FLOAT8,
+                oid::FLOAT4_ARRAY => oid::FLOAT4,
+                _ => return None,
+            };
+            write_array(element, items, buffer, |number, buffer| {
+                write_float(*number, element, buffer)
+            })?;
         }
-        .ok_or_else(misfit)?,
         Value::TextArray(items) => {
-            let element = match wire_oid(info) {
+            let element = match oid {
                 oid::TEXT_ARRAY => oid::TEXT,
                 oid::VARCHAR_ARRAY => oid::VARCHAR,
-                _ => return Err(misfit()),
+                _ => return None,
             };
-            encode_array(element, items, |text| Some(text.clone().into_bytes()))
-                .ok_or_else(misfit)?
+            write_array(element, items, buffer, |text, buffer| {
+                buffer.extend(text.as_bytes());
+                Some(())
+            })?;
         }
-        _ => return Err(misfit()),
-    };
-    Ok(Some(bytes))
-}
-
-fn encode_integer(number: i64, oid: u32) -> Option<Vec<u8>> {
-    Some(match oid {
-        oid::INT8 => number.to_be_bytes().to_vec(),
-        oid::INT4 => i32::try_from(number).ok()?.to_be_bytes().to_vec(),
-        oid::INT2 => i16::try_from(number).ok()?.to_be_bytes().to_vec(),
-        oid::FLOAT8 => (number as f64).to_be_bytes().to_vec(),
-        oid::NUMERIC => numeric::encode(&number.to_string())?,
         _ => return None,
-    })
+    }
+    Some(())
 }
 
-fn encode_text(text: &str, oid: u32) -> Option<Vec<u8>> {
-    Some(match oid {
+fn write_integer(number: i64, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
+    match oid {
+        oid::INT8 => buffer.extend(number.to_be_bytes()),
+        oid::INT4 => buffer.extend(i32::try_from(number).ok()?.to_be_bytes()),
+        oid::INT2 => buffer.extend(i16::try_from(number).ok()?.to_be_bytes()),
+        oid::FLOAT8 => buffer.extend((number as f64).to_be_bytes()),
+        oid::NUMERIC => buffer.extend(numeric::encode(&number.to_string())?),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn write_float(number: f64, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
+    match oid {
+        oid::FLOAT8 => buffer.extend(number.to_be_bytes()),
+        oid::FLOAT4 => buffer.extend((number as f32).to_be_bytes()),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn write_text(text: &str, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
+    match oid {
         oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::UNKNOWN | oid::JSON => {
-            text.as_bytes().to_vec()
+            buffer.extend(text.as_bytes());
         }
-        oid::JSONB => [&[1], text.as_bytes()].concat(),
-        oid::UUID => uuid::Uuid::parse_str(text).ok()?.as_bytes().to_vec(),
-        oid::NUMERIC => numeric::encode(text)?,
+        oid::JSONB => {
+            buffer.push(1);
+            buffer.extend(text.as_bytes());
+        }
+        oid::UUID => buffer.extend(uuid::Uuid::parse_str(text).ok()?.as_bytes()),
+        oid::NUMERIC => buffer.extend(numeric::encode(text)?),
         _ => return None,
-    })
+    }
+    Some(())
 }
 
-fn encode_array<T>(
+/// An array of one dimension, of elements of this type. `None`: one of them does not fit.
+fn write_array<T>(
     element: u32,
     items: &[Option<T>],
-    encode: impl Fn(&T) -> Option<Vec<u8>>,
-) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    bytes.extend(i32::from(!items.is_empty()).to_be_bytes());
-    bytes.extend(i32::from(items.iter().any(Option::is_none)).to_be_bytes());
-    bytes.extend(element.to_be_bytes());
-    if items.is_empty() {
-        return Some(bytes);
-    }
-    bytes.extend(i32::try_from(items.len()).ok()?.to_be_bytes());
-    bytes.extend(1_i32.to_be_bytes());
+    buffer: &mut Vec<u8>,
+    write: impl Fn(&T, &mut Vec<u8>) -> Option<()>,
+) -> Option<()> {
+    let has_null = items.iter().any(Option::is_none);
+    write_array_head(element, items.len(), has_null, buffer)?;
     for item in items {
-        match item {
-            None => bytes.extend((-1_i32).to_be_bytes()),
-            Some(item) => {
-                let encoded = encode(item)?;
-                bytes.extend(i32::try_from(encoded.len()).ok()?.to_be_bytes());
-                bytes.extend(encoded);
-            }
+        let at = buffer.len();
+        buffer.extend((-1_i32).to_be_bytes());
+        if let Some(item) = item {
+            write(item, buffer)?;
+            let length = i32::try_from(buffer.len() - at - 4).ok()?;
+            buffer[at..at + 4].copy_from_slice(&length.to_be_bytes());
         }
     }
-    Some(bytes)
+    Some(())
+}
+
+/// What goes before the elements of an array of one dimension. Each of them is its length, or -1 for NULL, and its bytes.
+pub fn write_array_head(
+    element: u32,
+    length: usize,
+    has_null: bool,
+    buffer: &mut Vec<u8>,
+) -> Option<()> {
+    buffer.extend(i32::from(length > 0).to_be_bytes());
+    buffer.extend(i32::from(has_null).to_be_bytes());
+    buffer.extend(element.to_be_bytes());
+    if length > 0 {
+        buffer.extend(i32::try_from(length).ok()?.to_be_bytes());
+        buffer.extend(1_i32.to_be_bytes());
+    }
+    Some(())
 }
 
 /// Reads a column of a result. The error names the type and the way round.
