@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use projectionist::store::{DEFAULT_CONNECTIONS, DEFAULT_ROLE_CONNECTIONS};
+use projectionist::store::DEFAULT_CONNECTIONS;
 use serde_json::Value;
 
 use crate::support::command::projectionist;
@@ -15,6 +15,9 @@ const SUBSCRIPTIONS_VARIABLE: &str = "PROJECTIONIST_CROWD";
 
 /// Those that want every event; the others want one that never happens.
 const BUSY: usize = 10;
+
+/// Sessions that the host may have for all of them.
+const ROLE_CONNECTIONS: usize = 24;
 
 /// Events that are appended one by one.
 const EVENTS: usize = 50;
@@ -89,14 +92,19 @@ const ROLES: &str = "SELECT count(*) FROM projectionist.roles r JOIN pg_roles p 
 async fn very_many_subscriptions_of_which_ten_are_busy_cost_as_ten() {
     let subscriptions = std::env::var(SUBSCRIPTIONS_VARIABLE)
         .map_or(SUBSCRIPTIONS, |text| text.parse().expect("a number"));
-    let most = usize::try_from(DEFAULT_CONNECTIONS + DEFAULT_ROLE_CONNECTIONS).expect("a few");
+    let most = DEFAULT_CONNECTIONS as usize + ROLE_CONNECTIONS;
     let (database, modules) = (TestDatabase::new().await, Modules::new());
     database.append_ticks(1).await;
     for number in 0..subscriptions {
         modules.put_bytes(&format!("{}.wasm", id(number)), &guest(number));
     }
     let began = Instant::now();
-    let host = HostProcess::start(database.url(), modules.path());
+    let host = HostProcess::start_with(database.url(), modules.path(), |command| {
+        command.env(
+            "PROJECTIONIST_ROLE_CONNECTIONS",
+            ROLE_CONNECTIONS.to_string(),
+        )
+    });
     until(&database, ACTIVE, subscriptions, &host).await;
     println!(
         "{subscriptions} subscriptions are active after {:?}",

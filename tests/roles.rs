@@ -199,7 +199,7 @@ async fn connections_of_roles_are_bounded_and_the_longest_unused_makes_room() {
     let store = Store::connect(database.url(), DEFAULT_CONNECTIONS)
         .await
         .expect("a store");
-    let store = store.with_walls(Walls::Roles, LIMIT as u32);
+    let store = store.with_walls(Walls::Roles, Some(LIMIT as u32));
     let ids: Vec<String> = (1..=12).map(|n| format!("accounts{n}_1")).collect();
     for id in &ids {
         register(&store, projector(id), Status::Active).await;
@@ -296,7 +296,7 @@ async fn what_was_made_without_roles_is_given_to_them_when_a_host_starts() {
     let store = Store::connect(database.url(), DEFAULT_CONNECTIONS)
         .await
         .expect("a store");
-    let trusting = store.with_walls(Walls::None, 1);
+    let trusting = store.with_walls(Walls::None, None);
     let mut host = Host::start(trusting, Options::new(modules.path(), compiler()))
         .await
         .expect("a host");
@@ -393,7 +393,7 @@ async fn a_host_that_may_not_make_roles_says_so_and_needs_to_be_told_to_go_on() 
         .replace(&plain.name, "USER");
     insta::assert_snapshot!(said);
 
-    let trusting = store.with_walls(Walls::None, 1);
+    let trusting = store.with_walls(Walls::None, None);
     let mut host = Host::start(trusting.clone(), options())
         .await
         .expect("a host");

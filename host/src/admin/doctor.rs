@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::guest::{CompileError, Compiler, Module, Refusal, Runtime};
-use crate::store::{DEFAULT_CONNECTIONS, DEFAULT_ROLE_CONNECTIONS, Error, Health, Store, Walls};
+use crate::store::{DEFAULT_CONNECTIONS, Error, Health, Store, Walls, role_connections_for};
 
 /// The oldest PostgreSQL that is supported.
 const OLDEST_VERSION: i32 = 140_000;
@@ -137,7 +137,7 @@ fn clock(health: &Health, before: SystemTime, after: SystemTime) -> Finding {
 }
 
 fn connections(health: &Health) -> Finding {
-    let wanted = i64::from(DEFAULT_CONNECTIONS) + i64::from(DEFAULT_ROLE_CONNECTIONS);
+    let wanted = i64::from(DEFAULT_CONNECTIONS + role_connections_for(health.connections_max));
     let free = i64::from(health.connections_max) - health.connections_used;
     let found = format!(
         "{} of {} in use; a host opens up to {wanted}",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use crate::embedded::{self, Cluster};
-use crate::store::{DEFAULT_CONNECTIONS, DEFAULT_ROLE_CONNECTIONS, Store, Walls};
+use crate::store::{DEFAULT_CONNECTIONS, Store, Walls};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DatabaseArguments {
@@ -45,7 +45,7 @@ pub struct Opened {
 /// nobody else looks after it.
 pub async fn open(arguments: &DatabaseArguments) -> anyhow::Result<Opened> {
     let opened = connect(arguments).await?;
-    Ok(opened.with_walls(arguments.walls(), DEFAULT_ROLE_CONNECTIONS))
+    Ok(opened.with_walls(arguments.walls(), None))
 }
 
 async fn connect(arguments: &DatabaseArguments) -> anyhow::Result<Opened> {
@@ -77,8 +77,8 @@ impl Opened {
         })
     }
 
-    /// What the SQL of guests runs as, and how many connections of their roles are open at most.
-    pub fn with_walls(self, walls: Walls, role_connections: u32) -> Opened {
+    /// The same as [`Store::with_walls`].
+    pub fn with_walls(self, walls: Walls, role_connections: Option<u32>) -> Opened {
         Opened {
             store: self.store.with_walls(walls, role_connections),
             ..self

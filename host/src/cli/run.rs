@@ -16,7 +16,6 @@ use crate::admin::sample;
 use crate::embedded;
 use crate::engine::{self, Host, OnFailure, Options, Watch};
 use crate::guest::Compiler;
-use crate::store::DEFAULT_ROLE_CONNECTIONS;
 
 /// Run the host: take up the modules of a directory, build their read models and keep them up to date.
 #[derive(Debug, clap::Args)]
@@ -55,10 +54,10 @@ pub struct Arguments {
     #[arg(long, env = "PROJECTIONIST_CACHE_DIR", value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Connections that are open at most for the SQL of guests, each as the role of its subscription. The one that was not used
-    /// for longest makes room for another.
-    #[arg(long, env = "PROJECTIONIST_ROLE_CONNECTIONS", value_name = "N", default_value_t = DEFAULT_ROLE_CONNECTIONS,
+    /// for longest makes room for another. Default: a third of what the server accepts, but 24 at least and 128 at most.
+    #[arg(long, env = "PROJECTIONIST_ROLE_CONNECTIONS", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
-    pub role_connections: u32,
+    pub role_connections: Option<u32>,
     /// How failures are tried again: none, or some of base=5s,factor=2,attempts=5,jitter=0%, for all subscriptions or, as
     /// GROUP:POLICY, for those of a group. Repeatable. A guest's own NAME.toml goes first.
     #[arg(

@@ -35,7 +35,7 @@ pub const DATABASE: &str = "projectionist";
 pub const SUPERUSER: &str = "postgres";
 
 /// Connections that the server accepts, unless told otherwise.
-pub const MAX_CONNECTIONS: u32 = 200;
+pub const MAX_CONNECTIONS: u32 = 400;
 
 /// Whether the server waits for the disk. Off is for tests: a crash of the machine then loses the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -80,7 +80,7 @@ pub use recorded_event::{RecordedEvent, Texts};
 pub use refreshing::Refreshed;
 pub use reports::{NewReport, Report};
 pub use retire::{KeptVersion, Retired};
-pub use role_pool::DEFAULT_ROLE_CONNECTIONS;
+pub use role_pool::role_connections_for;
 pub use rows::KeptRows;
 pub use skipped::SkippedEvent;
 pub use source::EventSource;
@@ -108,6 +108,8 @@ const CANCEL_PATIENCE: Duration = Duration::from_millis(250);
 /// transaction of its own does not hold its locks, or the horizon, for ever.
 const SESSION: &str = "SET timezone = 'UTC'; SET search_path = pg_catalog; \
      SET idle_in_transaction_session_timeout = '60s'";
+
+const CONNECTIONS_MAX: &str = "SELECT current_setting('max_connections')::int4";
 
 /// A handle to the database. Cheap to clone.
 #[derive(Clone)]
@@ -140,21 +142,24 @@ impl Store {
             )
             .await
             .map_err(|source| Error::Connect { source })?;
+        let accepted: i32 = sqlx::query_scalar(CONNECTIONS_MAX).fetch_one(&pool).await?;
         Ok(Store {
             pool,
             source: Arc::new(EventSource::built_in()),
             admission: Admission::default(),
             walls: Walls::default(),
-            roles: RolePool::new(DEFAULT_ROLE_CONNECTIONS),
+            roles: RolePool::new(role_connections_for(accepted)),
         })
     }
 
-    /// What the SQL of guests runs as, and how many connections of their roles are open at most.
+    /// What the SQL of guests runs as, and how many connections of their roles are open at most; `None`: see
+    /// [`role_connections_for`].
     #[must_use]
-    pub fn with_walls(self, walls: Walls, role_connections: u32) -> Store {
+    pub fn with_walls(self, walls: Walls, role_connections: Option<u32>) -> Store {
+        let roles = role_connections.map_or(self.roles, RolePool::new);
         Store {
             walls,
-            roles: RolePool::new(role_connections),
+            roles,
             ..self
         }
     }
