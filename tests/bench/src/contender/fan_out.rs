@@ -1,5 +1,5 @@
 //! What many guests and their commits cost without an engine: one loop over all subscriptions that opens a batch, starts an
-//! instance, hands over the event and commits.
+//! instance, hands over the event and commits. It keeps sessions and rows from one batch to the next, as the host does.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use projectionist::guest::{CallContext, Compiler, Instance, Limits, Module, Runtime};
 use projectionist::store::{
-    Batch, Change, Durability, Grant, LaneKey, Opening, Outcome, ReadFilter, ReadLimit, Store,
-    Subscription,
+    Batch, Change, Durability, Grant, KeptRows, LaneKey, Opening, Outcome, ReadFilter, ReadLimit,
+    Store, Subscription,
 };
 use uuid::Uuid;
 
@@ -24,6 +24,8 @@ pub const FAN_OUT_EVENTS: u64 = 12;
 
 const CONNECTIONS: u32 = 4;
 
+const HOST: Uuid = Uuid::from_u128(1);
+
 /// Between two looks for the next event.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
@@ -31,14 +33,13 @@ pub async fn own_work(url: &str, _modules: &Path, cache: &Path) -> anyhow::Resul
     let store = Store::connect(url, CONNECTIONS).await?;
     let compiler = Compiler::new(std::env::current_exe()?, cache.to_owned());
     let runtime = Runtime::new()?;
-    let mut guests = Vec::new();
+    let mut guests: Vec<(Subscription, Module, Option<KeptRows>)> = Vec::new();
     for subscription in store.subscriptions().await? {
         let bytes = store.module_bytes(&subscription.module).await?;
         let bytes = bytes.context("the module is not stored")?;
         let module = Module::load(&runtime, &compiler, &bytes).await?;
-        guests.push((subscription, module));
+        guests.push((subscription, module, None));
     }
-    let host = Uuid::from_u128(1);
     let mut position = store.head().await?;
     let began = begin()?;
     say_ready();
@@ -47,8 +48,8 @@ pub async fn own_work(url: &str, _modules: &Path, cache: &Path) -> anyhow::Resul
             tokio::time::sleep(LOOK_EVERY).await;
         }
         position = store.head().await?;
-        for (subscription, module) in &guests {
-            run(&store, subscription, module, position, host).await?;
+        for (subscription, module, kept) in &mut guests {
+            *kept = Some(run(&store, subscription, module, kept.take(), position).await?);
         }
     }
     let handled = FAN_OUT_EVENTS * guests.len() as u64;
@@ -59,15 +60,16 @@ async fn run(
     store: &Store,
     subscription: &Subscription,
     module: &Module,
+    kept: Option<KeptRows>,
     up_to: i64,
-    host: Uuid,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<KeptRows> {
     let key = LaneKey {
         subscription: subscription.id.clone(),
         lane: 0,
     };
     let durability = Durability::of(subscription.kind, subscription.muted);
-    let Opening::Opened(batch) = Batch::open(store, &key, Grant::Handle, durability).await? else {
+    let Opening::Opened(mut batch) = Batch::open(store, &key, Grant::Handle, durability).await?
+    else {
         anyhow::bail!("somebody else has the lane of {}", subscription.id);
     };
     let limit = ReadLimit {
@@ -75,6 +77,9 @@ async fn run(
         bytes: usize::MAX,
     };
     let after = batch.state().position;
+    if let Some(kept) = kept {
+        batch.adopt(kept, HOST, after);
+    }
     let everything = ReadFilter::everything();
     let events = store
         .read_events(after, up_to, &everything, limit)
@@ -100,7 +105,7 @@ async fn run(
     handled.map_err(|failure| anyhow::anyhow!("{}", failure.message))?;
     let finished = instance.finish().await;
     let batch = finished.map_err(|failure| anyhow::anyhow!("{}", failure.message))?;
-    let outcome = batch.commit(up_to, Change::Keep, host).await?;
+    let (outcome, kept) = batch.commit_keeping(up_to, Change::Keep, HOST).await?;
     anyhow::ensure!(outcome == Outcome::Committed, "a batch was overtaken");
-    Ok(())
+    Ok(kept)
 }

@@ -92,7 +92,7 @@ async fn append_all(watcher: &mut Watcher) -> anyhow::Result<()> {
             ids.join(", ")
         );
         watcher
-            .until("the busy ones have handled it", &query)
+            .in_time("the busy ones have handled it", &query)
             .await?;
     }
     Ok(())

@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-/// Between two looks.
+/// Between two looks, where the moment matters.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
+
+/// Between two looks, where processor time is measured: looking takes some as well.
+const LOOK_SELDOM: Duration = Duration::from_millis(5);
 
 /// After so long something is wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -42,6 +45,15 @@ impl Watcher {
 
     /// Waits until a query answers true. A table that is not there yet is no error.
     pub async fn until(&mut self, what: &str, query: &str) -> anyhow::Result<()> {
+        self.look_until(what, query, LOOK_EVERY).await
+    }
+
+    /// The same, and looks so seldom that it costs next to nothing.
+    pub async fn in_time(&mut self, what: &str, query: &str) -> anyhow::Result<()> {
+        self.look_until(what, query, LOOK_SELDOM).await
+    }
+
+    async fn look_until(&mut self, what: &str, query: &str, every: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
             let seen: Result<Option<bool>, _> = sqlx::query_scalar(AssertSqlSafe(query.to_owned()))
@@ -55,7 +67,7 @@ impl Watcher {
                 "waited in vain until {what}; the last answer: {seen:?}"
             );
             // Not the runtime's sleep, which knows no less than a millisecond.
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(every);
         }
     }
 
@@ -69,7 +81,7 @@ impl Watcher {
 
     pub async fn until_checkpoints(&mut self, position: i64) -> anyhow::Result<()> {
         let query = format!("SELECT min(position) >= {position} FROM projectionist.checkpoints");
-        self.until(&format!("all checkpoints are at {position}"), &query)
+        self.in_time(&format!("all checkpoints are at {position}"), &query)
             .await
     }
 
