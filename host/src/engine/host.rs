@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use subscription::{Keep, RetryPolicies, SwitchWhen};
 use tokio::sync::broadcast;
@@ -181,12 +181,13 @@ impl Host {
         while !stop.is_cancelled() {
             hints.register();
             changes.mark_unchanged();
+            let began = Instant::now();
             let pause = match self.look(&mut workers).await {
                 Ok(Settled::Yes) => {
                     problems = 0;
                     self.options.rescan
                 }
-                Ok(Settled::NotYet) => STABLE_AFTER,
+                Ok(Settled::NotYet) => STABLE_AFTER.saturating_sub(began.elapsed()),
                 Err(error) => {
                     problems += 1;
                     tracing::warn!(

@@ -242,25 +242,24 @@ async fn write_swap(
     shared.store.swap_module(&swap).await
 }
 
-/// Stores the bytes of a module. `false`: the file is another by now, the next look sees it.
+/// Stores the bytes of a module, if that was not done before. `false`: the file is another by now, the next look sees it.
 async fn keep_module(shared: &Shared, found: &Found<'_>) -> Result<bool, Error> {
+    let digest = found.module.digest();
+    let imports = found.module.imports();
+    let compile_ms = u64::try_from(found.module.compile_time().as_millis()).unwrap_or(u64::MAX);
+    let store = &shared.store;
+    if store.note_module(digest, &imports, compile_ms).await? {
+        return Ok(true);
+    }
     let Ok(bytes) = tokio::fs::read(&found.path).await else {
         return Ok(false);
     };
-    let digest: Digest = Sha256::digest(&bytes).into();
-    if digest != *found.module.digest() {
+    if Digest::from(Sha256::digest(&bytes)) != *digest {
         return Ok(false);
     }
     let descriptor = found.module.descriptor();
-    shared
-        .store
-        .keep_module(&digest, &bytes, descriptor)
-        .await?;
-    let compile_ms = u64::try_from(found.module.compile_time().as_millis()).unwrap_or(u64::MAX);
-    shared
-        .store
-        .note_module(&digest, &found.module.imports(), compile_ms)
-        .await?;
+    store.keep_module(digest, &bytes, descriptor).await?;
+    store.note_module(digest, &imports, compile_ms).await?;
     failpoint("module-kept");
     Ok(true)
 }

@@ -40,20 +40,18 @@ impl Store {
         Ok(())
     }
 
-    /// Notes what a host found out about a module that is kept.
+    /// Notes what a host found out about a module, if it is kept. Whether it is.
     pub async fn note_module(
         &self,
         digest: &Digest,
         imports: &[String],
         compile_ms: u64,
-    ) -> Result<(), Error> {
-        sqlx::query(include_str!("sql/note_module.sql"))
+    ) -> Result<bool, Error> {
+        let noted = sqlx::query_scalar(include_str!("sql/note_module.sql"))
             .bind(digest.as_slice())
             .bind(imports)
-            .bind(i64::try_from(compile_ms).unwrap_or(i64::MAX))
-            .execute(self.pool())
-            .await?;
-        Ok(())
+            .bind(i64::try_from(compile_ms).unwrap_or(i64::MAX));
+        Ok(noted.fetch_one(self.pool()).await?)
     }
 
     /// The bytes of a module, or `None` when no subscription refers to it any more.
