@@ -103,16 +103,16 @@ impl Merged {
         }
         let known = |name: &&str| TYPES.iter().find(|(known, ..)| known == name);
         let known: Vec<_> = types.iter().map(known).collect::<Option<_>>()?;
-        let unnest = |place: usize| {
-            let (_, name, ..) = known[place];
+        let unnest = |place: &usize| {
+            let (_, name, ..) = known[*place];
             format!("pg_catalog.unnest(${}::pg_catalog.{name}[])", place + 1)
         };
+        // Not FROM unnest(..): that would keep all rows in a place of its own before the first is inserted.
+        let columns: Vec<String> = places.iter().map(unnest).collect();
         let sql = format!(
-            "{} SELECT {} FROM ROWS FROM ({}) AS u ({}) {}",
+            "{} SELECT {} {}",
             &statement[..values_at],
-            joined(places.len(), |index| format!("u.c{}", places[index])),
-            joined(types.len(), unnest),
-            joined(types.len(), |place| format!("c{place}")),
+            columns.join(", "),
             &statement[tail_at..]
         );
         let arrays = known.iter().map(|(_, _, element, array)| ArrayType {
@@ -148,10 +148,6 @@ impl Merged {
         }
         runs
     }
-}
-
-fn joined(count: usize, one: impl Fn(usize) -> String) -> String {
-    (0..count).map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What of a statement is not read yet. Whatever is not as expected is `None`, and then there is no more to be said.
@@ -256,14 +252,15 @@ mod tests {
         let merged = Merged::with(upsert, &TYPES_OF_TWO).expect("it can be");
         assert_eq!(
             merged.sql,
-            "INSERT INTO s.t AS a (\"Id\", n)  SELECT u.c0, u.c1 \
-             FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.int8[])) AS u (c0, c1) \
+            "INSERT INTO s.t AS a (\"Id\", n)  SELECT pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.int8[]) \
              ON CONFLICT (\"Id\") DO UPDATE SET n = a.n + excluded.n -- adds"
         );
         assert_eq!(merged.key, [0]);
         let swapped = Merged::with("insert into t (a, b) values ($2, $1)", &TYPES_OF_TWO);
         let sql = swapped.expect("it can be").sql;
-        assert!(sql.contains("SELECT u.c1, u.c0"), "{sql}");
+        let columns =
+            "pg_catalog.unnest($2::pg_catalog.int8[]), pg_catalog.unnest($1::pg_catalog.text[])";
+        assert!(sql.contains(columns), "{sql}");
         let ignoring = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         assert_eq!(
             Merged::with(ignoring, &TYPES_OF_TWO)

@@ -266,7 +266,7 @@ impl Table {
         }
         if !changes.written.is_empty() {
             let width = self.columns.len();
-            let sql = self.upsert(schema, &from_lists(1, width));
+            let sql = self.upsert(schema, &in_turn(width));
             self.run(connection, sql, width, &changes.written).await?;
         }
         self.cache.settle();
@@ -375,6 +375,18 @@ pub(super) fn from_lists(first: usize, count: usize) -> String {
         unnests(first, count),
         aliases(count)
     )
+}
+
+/// The same for an INSERT of many rows: they are not kept in a place of their own before the first is inserted.
+fn in_turn(count: usize) -> String {
+    let list = |index| {
+        format!(
+            "pg_catalog.unnest(${}::pg_catalog.text[]) AS c{index}",
+            index + 1
+        )
+    };
+    let lists: Vec<String> = (0..count).map(list).collect();
+    format!("(SELECT {}) AS u", lists.join(", "))
 }
 
 /// The columns of `u`.
