@@ -11,6 +11,9 @@ use crate::sample::Sample;
 /// Events of one transaction.
 const BATCH_EVENTS: i64 = 1_000;
 
+/// As the table of that guest has it.
+const ROOM_FOR_CHANGES: &str = "ALTER TABLE native_per_event.account SET (fillfactor = 50)";
+
 /// The statement of the guest that this is held against.
 pub const UPSERT: &str = include_str!("../../../guests/sql/upsert_account.sql");
 
@@ -18,6 +21,7 @@ pub async fn run(url: &str) -> anyhow::Result<Sample> {
     let mut reader = PgConnection::connect(url).await?;
     let mut writer = PgConnection::connect(url).await?;
     make_schema(&mut writer, "native_per_event").await?;
+    sqlx::query(ROOM_FOR_CHANGES).execute(&mut writer).await?;
 
     let began = begin()?;
     let (mut events, mut position) = (0, 0_i64);

@@ -14,9 +14,9 @@ const ROUNDS: u32 = 5;
 /// One round trip an event is so slow that a part of the log has to do: so many times less.
 const SLICE: u64 = 10;
 
-/// Statements that are handed over together are so fast that the part is larger, so many times. Accounts grow with it, since how
-/// often each of them changes decides what the server has to do.
-const MANY_TIMES: u64 = 4;
+/// Statements that are handed over together are so fast that the whole log is taken, so many times the part. Accounts grow with it,
+/// since how often each of them changes decides what the server has to do.
+const MANY_TIMES: u64 = 10;
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "sql";
