@@ -15,6 +15,7 @@ mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
@@ -124,11 +125,13 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for workload in Workload::value_variants() {
         if arguments.workload.is_none_or(|only| only == *workload) {
+            let began = Instant::now();
             // One that fails leaves the others their say.
             if let Err(failure) = workload.run(&bench, &mut report).await {
                 eprintln!("error: {failure:#}");
                 failed.push(format!("{workload:?}"));
             }
+            eprintln!("{workload:?} took {} s", began.elapsed().as_secs());
         }
     }
     println!("{report}");

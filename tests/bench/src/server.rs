@@ -111,6 +111,12 @@ impl Server {
         accounts: u64,
         name: &str,
     ) -> anyhow::Result<String> {
+        let log = self.log(events, accounts).await?;
+        self.copy(&log, name).await
+    }
+
+    /// That database itself, for who only reads.
+    pub async fn log(&self, events: u64, accounts: u64) -> anyhow::Result<String> {
         let template = format!("bench_log_{events}_{accounts}");
         let known: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
@@ -122,7 +128,7 @@ impl Server {
             self.copy(EMPTY, &template).await?;
             fill(&self.url_of(&template), events, accounts).await?;
         }
-        self.copy(&template, name).await
+        Ok(template)
     }
 
     /// Reads the log once, so that it is no warmer for whoever comes later.

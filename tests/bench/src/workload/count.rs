@@ -7,7 +7,7 @@ use crate::contender::Contender;
 use crate::events::accounts_of;
 use crate::report::Report;
 
-const ROUNDS: u32 = 5;
+const ROUNDS: u32 = 3;
 
 /// How many times the events of the other workloads: reading them takes so little that what comes before would count.
 const TIMES: u64 = 4;

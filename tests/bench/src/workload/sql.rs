@@ -9,7 +9,7 @@ use crate::contender::Contender;
 use crate::events::accounts_of;
 use crate::report::Report;
 
-const ROUNDS: u32 = 5;
+const ROUNDS: u32 = 3;
 
 /// One round trip an event is so slow that a part of the log has to do: so many times less.
 const SLICE: u64 = 10;

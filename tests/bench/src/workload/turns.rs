@@ -57,9 +57,14 @@ async fn one(
     turn: &Turn<'_>,
 ) -> anyhow::Result<crate::sample::Sample> {
     let server = &bench.server;
-    let database = server
-        .with_log_over(turn.events, turn.accounts, workload)
-        .await?;
+    let only_reads = matches!(turn.check, Check::None);
+    let database = if only_reads {
+        server.log(turn.events, turn.accounts).await?
+    } else {
+        server
+            .with_log_over(turn.events, turn.accounts, workload)
+            .await?
+    };
     server.warm(&database).await?;
     let sample = bench
         .sample(workload, turn.contender, &database, turn.modules)
@@ -69,6 +74,8 @@ async fn one(
         Check::Count(query) => check::count(bench, &database, query, turn.events).await?,
         Check::Accounts(_) | Check::None => {}
     }
-    server.drop(&database).await?;
+    if !only_reads {
+        server.drop(&database).await?;
+    }
     Ok(sample)
 }
