@@ -91,6 +91,14 @@ async fn a_list_that_does_not_fit_is_refused_before_anything_is_run() {
         .await
         .expect_err("one is too short");
     assert_eq!(error.message, "the statement has 5 parameters, 1 were sent");
+    let mut lists = spread(20, 20);
+    lists.push(account("b", "\0", 1));
+    let error = batch.execute_many(INSERT, &lists).await;
+    let error = error.expect_err("no text has that character");
+    assert_eq!(
+        error.message,
+        "parameter $2: text must not contain the character NUL"
+    );
     let found = batch
         .query("SELECT 1 FROM account", &[])
         .await

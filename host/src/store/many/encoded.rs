@@ -36,7 +36,8 @@ impl Encoded {
     pub fn add(&mut self, types: &[PgTypeInfo], parameters: &[Value]) -> Result<(), GuestError> {
         for (index, (parameter, info)) in parameters.iter().zip(types).enumerate() {
             let begin = self.bytes.len();
-            let is_null = value::encode(parameter, info, &mut self.bytes)
+            let is_null = value::check_text(parameter)
+                .and_then(|()| value::encode(parameter, info, &mut self.bytes))
                 .map_err(|misfit| bad_parameter(index, &misfit))?;
             let place = begin..self.bytes.len();
             self.places
@@ -96,14 +97,12 @@ impl Encode<'_, Postgres> for Column<'_> {
             .lists
             .clone()
             .map(|list| self.encoded.get(list, self.place));
-        let has_null = parameters.clone().any(|parameter| parameter.is_none());
-        value::write_array_head(self.array.element, self.lists.len(), has_null, buffer)
-            .ok_or("too many lists")?;
-        for parameter in parameters {
-            let length = parameter.map_or(Ok(-1), |bytes| i32::try_from(bytes.len()))?;
-            buffer.extend(length.to_be_bytes());
-            buffer.extend(parameter.unwrap_or_default());
-        }
+        let written =
+            value::write_array(self.array.element, parameters, buffer, |bytes, buffer| {
+                buffer.extend(bytes);
+                Some(())
+            });
+        written.ok_or("too large for an array")?;
         Ok(IsNull::No)
     }
 

@@ -86,10 +86,15 @@ fn write(value: &Value, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
             buffer.extend(micros.saturating_sub(EPOCH_MICROS).to_be_bytes());
         }
         Value::BooleanArray(items) if oid == oid::BOOL_ARRAY => {
-            write_array(oid::BOOL, items, buffer, |flag, buffer| {
-                buffer.push(u8::from(*flag));
-                Some(())
-            })?;
+            write_array(
+                oid::BOOL,
+                items.iter().map(Option::as_ref),
+                buffer,
+                |flag, buffer| {
+                    buffer.push(u8::from(*flag));
+                    Some(())
+                },
+            )?;
         }
         Value::IntegerArray(items) => {
             let element = match oid {
@@ -98,9 +103,12 @@ fn write(value: &Value, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
                 oid::INT2_ARRAY => oid::INT2,
                 _ => return None,
             };
-            write_array(element, items, buffer, |number, buffer| {
-                write_integer(*number, element, buffer)
-            })?;
+            write_array(
+                element,
+                items.iter().map(Option::as_ref),
+                buffer,
+                |number, buffer| write_integer(*number, element, buffer),
+            )?;
         }
         Value::FloatArray(items) => {
             let element = match oid {
@@ -108,9 +116,12 @@ fn write(value: &Value, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
                 oid::FLOAT4_ARRAY => oid::FLOAT4,
                 _ => return None,
             };
-            write_array(element, items, buffer, |number, buffer| {
-                write_float(*number, element, buffer)
-            })?;
+            write_array(
+                element,
+                items.iter().map(Option::as_ref),
+                buffer,
+                |number, buffer| write_float(*number, element, buffer),
+            )?;
         }
         Value::TextArray(items) => {
             let element = match oid {
@@ -118,10 +129,15 @@ fn write(value: &Value, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
                 oid::VARCHAR_ARRAY => oid::VARCHAR,
                 _ => return None,
             };
-            write_array(element, items, buffer, |text, buffer| {
-                buffer.extend(text.as_bytes());
-                Some(())
-            })?;
+            write_array(
+                element,
+                items.iter().map(Option::as_ref),
+                buffer,
+                |text, buffer| {
+                    buffer.extend(text.as_bytes());
+                    Some(())
+                },
+            )?;
         }
         _ => return None,
     }
@@ -165,15 +181,21 @@ fn write_text(text: &str, oid: u32, buffer: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// An array of one dimension, of elements of this type. `None`: one of them does not fit.
-fn write_array<T>(
+/// An array of one dimension, of elements of this type; `None` among them is NULL. `None`: one of them does not fit.
+pub fn write_array<T>(
     element: u32,
-    items: &[Option<T>],
+    items: impl ExactSizeIterator<Item = Option<T>> + Clone,
     buffer: &mut Vec<u8>,
-    write: impl Fn(&T, &mut Vec<u8>) -> Option<()>,
+    write: impl Fn(T, &mut Vec<u8>) -> Option<()>,
 ) -> Option<()> {
-    let has_null = items.iter().any(Option::is_none);
-    write_array_head(element, items.len(), has_null, buffer)?;
+    let has_null = items.clone().any(|item| item.is_none());
+    buffer.extend(i32::from(items.len() > 0).to_be_bytes());
+    buffer.extend(i32::from(has_null).to_be_bytes());
+    buffer.extend(element.to_be_bytes());
+    if items.len() > 0 {
+        buffer.extend(i32::try_from(items.len()).ok()?.to_be_bytes());
+        buffer.extend(1_i32.to_be_bytes());
+    }
     for item in items {
         let at = buffer.len();
         buffer.extend((-1_i32).to_be_bytes());
@@ -182,23 +204,6 @@ fn write_array<T>(
             let length = i32::try_from(buffer.len() - at - 4).ok()?;
             buffer[at..at + 4].copy_from_slice(&length.to_be_bytes());
         }
-    }
-    Some(())
-}
-
-/// What goes before the elements of an array of one dimension. Each of them is its length, or -1 for NULL, and its bytes.
-pub fn write_array_head(
-    element: u32,
-    length: usize,
-    has_null: bool,
-    buffer: &mut Vec<u8>,
-) -> Option<()> {
-    buffer.extend(i32::from(length > 0).to_be_bytes());
-    buffer.extend(i32::from(has_null).to_be_bytes());
-    buffer.extend(element.to_be_bytes());
-    if length > 0 {
-        buffer.extend(i32::try_from(length).ok()?.to_be_bytes());
-        buffer.extend(1_i32.to_be_bytes());
     }
     Some(())
 }

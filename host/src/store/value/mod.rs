@@ -4,8 +4,8 @@ mod binary;
 mod numeric;
 mod text;
 
-pub use binary::{decode, encode, write_array_head};
-pub use text::{from_text, select_as_text, to_text};
+pub use binary::{decode, encode, write_array};
+pub use text::{check_text, from_text, select_as_text, to_text};
 
 /// A value in one of the forms that the guest interface knows.
 #[derive(Clone, Debug, PartialEq)]

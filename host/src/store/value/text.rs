@@ -4,8 +4,25 @@ use time::{Duration, OffsetDateTime};
 
 use super::Value;
 
+/// Whether the server can hold the text of a value, if it is one.
+pub fn check_text(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Text(text)
+        | Value::Numeric(text)
+        | Value::Json(text)
+        | Value::Uuid(text)
+        | Value::Other { text, .. }
+            if text.contains('\0') =>
+        {
+            Err("text must not contain the character NUL".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The text of a value for a cast to its column's type; `None` is SQL NULL. The error says what does not fit.
 pub fn to_text(value: &Value) -> Result<Option<String>, String> {
+    check_text(value)?;
     Ok(Some(match value {
         Value::Null => return Ok(None),
         Value::Boolean(flag) => flag.to_string(),
@@ -15,12 +32,7 @@ pub fn to_text(value: &Value) -> Result<Option<String>, String> {
         | Value::Numeric(text)
         | Value::Json(text)
         | Value::Uuid(text)
-        | Value::Other { text, .. } => {
-            if text.contains('\0') {
-                return Err("text must not contain the character NUL".to_owned());
-            }
-            text.clone()
-        }
+        | Value::Other { text, .. } => text.clone(),
         Value::Bytes(bytes) => format!("\\x{}", hex::encode(bytes)),
         Value::Date(days) => date(*days)?,
         Value::Timestamp(micros) => timestamp(*micros)?,
