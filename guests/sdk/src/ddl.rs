@@ -14,7 +14,10 @@ pub fn create_statements<T: TableRow>() -> Vec<String> {
         .chain([primary_key(T::COLUMNS)])
         .collect::<Vec<_>>()
         .join(", ");
-    let table = format!("CREATE TABLE {} ({columns})", quoted(T::TABLE));
+    let room = T::FILLFACTOR.map_or_else(String::new, |percent| {
+        format!(" WITH (fillfactor = {percent})")
+    });
+    let table = format!("CREATE TABLE {} ({columns}){room}", quoted(T::TABLE));
     let indexes = T::COLUMNS.iter().filter(|column| column.indexed);
     let indexes = indexes.map(|column| {
         format!(

@@ -29,6 +29,8 @@ pub trait TableRow: Sized + 'static {
     const TABLE: &'static str;
     /// Its columns in the order of the fields, which is the order of the table's columns.
     const COLUMNS: &'static [ColumnDef];
+    /// Percent of a page that new rows fill, from 10 to 100; `None`: all of it, as PostgreSQL has it. The rest is room for changed rows.
+    const FILLFACTOR: Option<u8> = None;
     /// The type of the key field, or a tuple of the key fields' types. `Ord` keeps out what PostgreSQL and Rust compare
     /// differently, such as floats and numerics.
     type Key: KeyValues + Clone + Ord + Hash;

@@ -4,7 +4,7 @@ use projectionist_sdk::prelude::*;
 use test_guests::accounts::{Closed, Moved, Opened};
 
 #[derive(Table, Default)]
-#[table(name = "account")]
+#[table(name = "account", fillfactor = 50)]
 struct Account {
     #[key]
     id: String,

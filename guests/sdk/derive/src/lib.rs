@@ -4,11 +4,15 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Type, parse_macro_input};
+use syn::{
+    Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Type, parse_macro_input,
+};
 
 /// Implements `TableRow` and `FromRow` for a struct with named fields.
 ///
 /// - `#[table(name = "..")]` on the struct: the table's name; without it the struct's name in snake case.
+/// - `#[table(fillfactor = 50)]` on the struct: percent of a page that new rows fill, from 10 to 100. What is left is room for changed rows, which
+///   makes them faster to write where rows change again and again.
 /// - `#[key]` on one or more fields: the primary key, in the order of the fields.
 /// - `#[column(name = "..", type = "..")]` on a field: other than the field's name, other than the type's own column type.
 /// - `#[index]` on a field: an index of its own.
@@ -37,7 +41,7 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
         ));
     }
     let fields = fields(input)?;
-    let table = table_name(input)?;
+    let table = table_options(input)?;
     let sdk = quote!(::projectionist_sdk);
     let row = table_row(input, &fields, &table, &sdk);
     let from_row = from_row(input, &fields, &sdk);
@@ -45,8 +49,17 @@ fn expand(input: &DeriveInput) -> Result<TokenStream> {
     Ok(quote!(#row #from_row #checks))
 }
 
-fn table_row(input: &DeriveInput, fields: &[Field], table: &str, sdk: &TokenStream) -> TokenStream {
+fn table_row(
+    input: &DeriveInput,
+    fields: &[Field],
+    table: &TableOptions,
+    sdk: &TokenStream,
+) -> TokenStream {
     let ident = &input.ident;
+    let TableOptions { name, fillfactor } = table;
+    let fillfactor = fillfactor.map(|percent| {
+        quote!(const FILLFACTOR: ::std::option::Option<u8> = ::std::option::Option::Some(#percent);)
+    });
     let columns = fields.iter().map(|field| column_def(field, sdk));
     let (key_idents, key_types): (Vec<_>, Vec<_>) = fields
         .iter()
@@ -71,7 +84,8 @@ fn table_row(input: &DeriveInput, fields: &[Field], table: &str, sdk: &TokenStre
     quote! {
         #[automatically_derived]
         impl #sdk::TableRow for #ident {
-            const TABLE: &'static str = #table;
+            const TABLE: &'static str = #name;
+            #fillfactor
             const COLUMNS: &'static [#sdk::ColumnDef] = &[#(#columns),*];
             type Key = #key_type;
 
@@ -206,22 +220,41 @@ fn field(field: &syn::Field) -> Result<Field> {
     Ok(parsed)
 }
 
-fn table_name(input: &DeriveInput) -> Result<String> {
-    let mut name = snake_case(&input.ident.unraw().to_string());
+/// What `#[table(..)]` says.
+struct TableOptions {
+    name: String,
+    fillfactor: Option<u8>,
+}
+
+fn table_options(input: &DeriveInput) -> Result<TableOptions> {
+    let mut options = TableOptions {
+        name: snake_case(&input.ident.unraw().to_string()),
+        fillfactor: None,
+    };
     for attribute in input
         .attrs
         .iter()
         .filter(|attribute| attribute.path().is_ident("table"))
     {
         attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("name") {
-                return Err(meta.error("unknown; #[table(..)] takes name"));
+            if meta.path.is_ident("name") {
+                options.name = meta.value()?.parse::<LitStr>()?.value();
+            } else if meta.path.is_ident("fillfactor") {
+                options.fillfactor = Some(fillfactor(&meta.value()?.parse()?)?);
+            } else {
+                return Err(meta.error("unknown; #[table(..)] takes name and fillfactor"));
             }
-            name = meta.value()?.parse::<LitStr>()?.value();
             Ok(())
         })?;
     }
-    Ok(name)
+    Ok(options)
+}
+
+fn fillfactor(percent: &LitInt) -> Result<u8> {
+    match percent.base10_parse()? {
+        percent @ 10..=100 => Ok(percent),
+        _ => Err(Error::new(percent.span(), "a fillfactor is from 10 to 100")),
+    }
 }
 
 fn snake_case(name: &str) -> String {

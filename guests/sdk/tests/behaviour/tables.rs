@@ -26,6 +26,14 @@ struct Line {
 }
 
 #[derive(Table)]
+#[table(fillfactor = 50)]
+struct Counter {
+    #[key]
+    id: i64,
+    count: i64,
+}
+
+#[derive(Table)]
 struct OpenAccount {
     #[key]
     id: String,
@@ -73,6 +81,17 @@ fn a_table_without_a_name_is_called_like_its_struct() {
     assert_eq!(
         create_statements::<OpenAccount>(),
         ["CREATE TABLE \"open_account\" (\"id\" text NOT NULL, PRIMARY KEY (\"id\"))"]
+    );
+}
+
+#[test]
+fn a_table_has_as_much_room_for_changes_as_is_wanted() {
+    assert_eq!(
+        create_statements::<Counter>(),
+        [
+            "CREATE TABLE \"counter\" (\"id\" bigint NOT NULL, \"count\" bigint NOT NULL, \
+          PRIMARY KEY (\"id\")) WITH (fillfactor = 50)"
+        ]
     );
 }
 

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::sync::mpsc;
 
 use super::begin;
-use super::references::{READ_EVENTS, make_schema};
+use super::references::{CHANGES_AGAIN, READ_EVENTS, make_schema};
 use crate::sample::Sample;
 
 /// Events of one transaction.
@@ -68,7 +68,7 @@ struct Accounts {
 pub async fn run(url: &str) -> anyhow::Result<Sample> {
     let mut reader = PgConnection::connect(url).await?;
     let mut writer = PgConnection::connect(url).await?;
-    make_schema(&mut writer, "native_fold").await?;
+    make_schema(&mut writer, "native_fold", CHANGES_AGAIN).await?;
 
     let began = begin()?;
     let (read, mut pages) = mpsc::channel(AHEAD);

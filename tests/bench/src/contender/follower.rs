@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::begin;
 use super::per_event::upsert;
-use super::references::{READ_EVENTS, make_schema};
+use super::references::{CHANGES_AGAIN, READ_EVENTS, make_schema};
 use crate::sample::Sample;
 
 /// Events that are read at a time.
@@ -22,7 +22,7 @@ const ARM_BELL: &str = "SELECT setval('projectionist.bell', (extract(epoch FROM 
 
 pub async fn run(url: &str, stop: impl Future<Output = ()>) -> anyhow::Result<Sample> {
     let mut connection = PgConnection::connect(url).await?;
-    make_schema(&mut connection, "native_follower").await?;
+    make_schema(&mut connection, "native_follower", CHANGES_AGAIN).await?;
     let mut listener = PgListener::connect(url).await?;
     listener.listen("projectionist_events").await?;
     sqlx::query(ARM_BELL).execute(&mut connection).await?;

@@ -5,14 +5,11 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::begin;
 use super::fold::{Closed, Moved, Opened};
-use super::references::{READ_EVENTS, make_schema};
+use super::references::{CHANGES_AGAIN, READ_EVENTS, make_schema};
 use crate::sample::Sample;
 
 /// Events of one transaction.
 const BATCH_EVENTS: i64 = 1_000;
-
-/// As the table of that guest has it.
-const ROOM_FOR_CHANGES: &str = "ALTER TABLE native_per_event.account SET (fillfactor = 50)";
 
 /// The statement of the guest that this is held against.
 pub const UPSERT: &str = include_str!("../../../guests/sql/upsert_account.sql");
@@ -20,8 +17,7 @@ pub const UPSERT: &str = include_str!("../../../guests/sql/upsert_account.sql");
 pub async fn run(url: &str) -> anyhow::Result<Sample> {
     let mut reader = PgConnection::connect(url).await?;
     let mut writer = PgConnection::connect(url).await?;
-    make_schema(&mut writer, "native_per_event").await?;
-    sqlx::query(ROOM_FOR_CHANGES).execute(&mut writer).await?;
+    make_schema(&mut writer, "native_per_event", CHANGES_AGAIN).await?;
 
     let began = begin()?;
     let (mut events, mut position) = (0, 0_i64);

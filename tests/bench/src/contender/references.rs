@@ -12,6 +12,11 @@ pub const EXPECTED_ACCOUNTS: &str = include_str!("../sql/expected_accounts.sql")
 /// The table as every contender has it, in a schema of its own.
 pub const ACCOUNT_COLUMNS: &str = "(id text PRIMARY KEY, owner text NOT NULL, balance bigint NOT NULL, open boolean NOT NULL, last_position bigint NOT NULL)";
 
+/// Percent of a page that new rows fill: all of it where each row is written once, and half where rows change again, as the guests' tables
+/// have it.
+pub const WRITTEN_ONCE: u8 = 100;
+pub const CHANGES_AGAIN: u8 = 50;
+
 /// What a fold needs of every event, over one connection.
 pub const READ_EVENTS: &str = "SELECT position, stream, type, data FROM projectionist.events WHERE position > $1 ORDER BY position LIMIT $2";
 
@@ -40,7 +45,7 @@ pub async fn raw_read(url: &str) -> anyhow::Result<Sample> {
 
 pub async fn set_based(url: &str) -> anyhow::Result<Sample> {
     let mut connection = PgConnection::connect(url).await?;
-    make_schema(&mut connection, "set_based").await?;
+    make_schema(&mut connection, "set_based", WRITTEN_ONCE).await?;
     let began = begin()?;
     let sql = format!(
         "INSERT INTO set_based.account (id, owner, balance, open, last_position) {EXPECTED_ACCOUNTS}"
@@ -61,11 +66,15 @@ pub async fn set_based(url: &str) -> anyhow::Result<Sample> {
 
 /// Makes the tables of a native program, and prepares its session: no commit waits for the disk, because all of it could be
 /// replayed.
-pub async fn make_schema(connection: &mut PgConnection, schema: &str) -> anyhow::Result<()> {
+pub async fn make_schema(
+    connection: &mut PgConnection,
+    schema: &str,
+    fillfactor: u8,
+) -> anyhow::Result<()> {
     let sql = format!(
         "SET synchronous_commit = off;
          CREATE SCHEMA {schema};
-         CREATE TABLE {schema}.account {ACCOUNT_COLUMNS};
+         CREATE TABLE {schema}.account {ACCOUNT_COLUMNS} WITH (fillfactor = {fillfactor});
          CREATE TABLE {schema}.checkpoint (position bigint NOT NULL);
          INSERT INTO {schema}.checkpoint (position) VALUES (0);
          SET search_path = {schema}"
