@@ -11,6 +11,7 @@ mod embedded;
 mod endings;
 mod failures;
 mod filters;
+mod following;
 mod frozen;
 mod gaps;
 mod horizon;

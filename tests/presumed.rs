@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::support::TestDatabase;
 use crate::support::rows::{opened, projector, register};
 
-const ID: &str = "accounts_1";
-const HOST: Uuid = Uuid::from_u128(7);
+pub const ID: &str = "accounts_1";
+pub const HOST: Uuid = Uuid::from_u128(7);
 
 const TABLE: &str = "
     CREATE TABLE accounts_1.account (id text PRIMARY KEY, balance bigint NOT NULL CHECK (balance < 1000));
@@ -17,31 +17,31 @@ const TABLE: &str = "
     GRANT SELECT, INSERT, UPDATE, DELETE ON accounts_1.account, accounts_1.visit TO PUBLIC";
 
 /// Where the batch ended that was there before, and how far the host has passed since.
-const LEFT_AT: i64 = 5;
+pub const LEFT_AT: i64 = 5;
 const PASSED_TO: i64 = 8;
-const END: i64 = 9;
+pub const END: i64 = 9;
 
-fn lane() -> LaneKey {
+pub fn lane() -> LaneKey {
     LaneKey {
         subscription: ID.to_owned(),
         lane: 0,
     }
 }
 
-fn key(id: &str) -> Vec<Value> {
+pub fn key(id: &str) -> Vec<Value> {
     vec![Value::Text(id.to_owned())]
 }
 
-fn row(id: &str, number: i64) -> Vec<Value> {
+pub fn row(id: &str, number: i64) -> Vec<Value> {
     vec![Value::Text(id.to_owned()), Value::Integer(number)]
 }
 
-struct Stage {
-    database: TestDatabase,
+pub struct Stage {
+    pub database: TestDatabase,
 }
 
 impl Stage {
-    async fn new() -> Stage {
+    pub async fn new() -> Stage {
         let database = TestDatabase::new().await;
         register(&database.store(), projector(ID), Status::Active).await;
         let stage = Stage { database };
@@ -49,7 +49,7 @@ impl Stage {
         stage
     }
 
-    async fn run(&self, script: &str) {
+    pub async fn run(&self, script: &str) {
         let script = AssertSqlSafe(script.to_owned());
         let done = sqlx::raw_sql(script).execute(self.database.pool()).await;
         done.expect("done");
@@ -63,7 +63,7 @@ impl Stage {
         (stage, batch)
     }
 
-    async fn opened(&self) -> Box<Batch> {
+    pub async fn opened(&self) -> Box<Batch> {
         opened(&self.database.store(), ID).await
     }
 
@@ -94,7 +94,7 @@ impl Stage {
     }
 
     /// The balance of an account, and where the checkpoint is.
-    async fn found(&self) -> (Option<i64>, i64) {
+    pub async fn found(&self) -> (Option<i64>, i64) {
         let select = "SELECT (SELECT balance FROM accounts_1.account WHERE id = 'a'), position
                         FROM projectionist.checkpoints WHERE subscription = 'accounts_1'";
         let found = sqlx::query_as(select).fetch_one(self.database.pool());
@@ -102,7 +102,7 @@ impl Stage {
     }
 }
 
-async fn ended(batch: Box<Batch>, to: i64) -> (Outcome, KeptRows) {
+pub async fn ended(batch: Box<Batch>, to: i64) -> (Outcome, KeptRows) {
     let ended = batch.commit_keeping(to, Change::Keep, HOST).await;
     ended.expect("an answer")
 }

@@ -94,6 +94,8 @@ impl Ahead {
                     let page = page?;
                     self.up_to = page.up_to;
                     self.rest.extend(page.events);
+                    // Who reads on was woken by this, on this thread, and would wait here until the guest is through with all of it.
+                    tokio::task::yield_now().await;
                 }
                 None => self.pages = None,
             }

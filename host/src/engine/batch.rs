@@ -4,23 +4,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use subscription::{Input, Kind, LIVE_EVENTS_MAX, Next, Pace, RunMode, Status, Taken};
+use tokio::sync::oneshot;
 
 use super::ahead::{Ahead, Chunk};
 use super::call::{self, Call};
 use super::carried::Carried;
+use super::ending::{Ended, Ending};
 use super::handed::Handed;
+use super::handled::{Broken, FailedBatch, Handled, Held, Written};
 use super::ready::{self, Ready};
 use super::shared::Shared;
 use crate::guest::{Failure, Instance, Said};
 use crate::store::{
-    Batch, Change, Durability, Error, Grant, LaneKey, LaneState, NewReport, Opening, Outcome,
-    ReadFilter, ReadLimit, RecordedEvent, Subscription, Walls, failpoint,
+    Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, ReadFilter,
+    ReadLimit, RecordedEvent, Subscription, Walls, failpoint,
 };
 
 /// What a batch came to.
 pub(super) enum Done {
     /// Everything that was there is handled up to the position.
     Committed {
+        /// The batch before, if it was on its way until now: its events, and where it ended.
+        before: Option<(usize, i64)>,
         events: usize,
         position: i64,
         status: Status,
@@ -35,30 +40,11 @@ pub(super) enum Done {
     },
     /// There is something, and it is another version's turn first.
     HeldBack,
-    /// It failed, and went by what may not be so. Nothing has happened: the same again, with the lane taken first.
+    /// It failed, and went by what may not be so. Nothing has happened: the same again, with the lane taken first and each answer in its turn.
     Doubted,
     Failed(Box<FailedBatch>),
-}
-
-/// A failure with what is needed to find the culprit and to write it down.
-pub(super) struct FailedBatch {
-    pub failure: Box<Failure>,
-    pub state: LaneState,
-    /// The events of the attempt.
-    pub events: Handed,
-    /// Events before the chunk that failed: the guest's count begins there.
-    pub before_chunk: u32,
-}
-
-impl FailedBatch {
-    /// Counts only where the lane was held from the beginning.
-    fn ended(self, is_presumed: bool, carried: &mut Carried) -> Done {
-        carried.forget();
-        match is_presumed {
-            true => Done::Doubted,
-            false => Done::Failed(Box::new(self)),
-        }
-    }
+    /// The guest is done with it, and it is on its way into the database. The next batch can begin, and tells what became of it.
+    Begun,
 }
 
 /// How much of the log one attempt takes.
@@ -74,7 +60,7 @@ pub(super) struct Portion {
 /// Bytes of events that are read at once for a batch near the head.
 const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Runs one batch of a lane.
+/// Runs one batch of a lane. While it does, the one before may still be on its way into the database.
 pub(super) async fn run(
     shared: &Arc<Shared>,
     known: &Subscription,
@@ -82,10 +68,56 @@ pub(super) async fn run(
     portion: Portion,
     carried: &mut Carried,
 ) -> Result<Done, Error> {
+    let Some(mut ending) = carried.ending.take() else {
+        return attempt(shared, known, key, portion, carried, None).await;
+    };
+    let done = attempt(shared, known, key, portion, carried, ending.committed()).await;
+    let ended = ending.ended().await;
+    match ended.inspect_err(|_| carried.forget())? {
+        Ended::Failed(failed, is_in_doubt) => Ok(failed.ended(is_in_doubt, carried)),
+        Ended::Overtaken => {
+            carried.forget();
+            Ok(Done::Stale)
+        }
+        Ended::Committed => Ok(match done {
+            Ok(Done::Committed {
+                events,
+                position,
+                status,
+                ..
+            }) => Done::Committed {
+                before: Some((ending.events, ending.position)),
+                events,
+                position,
+                status,
+            },
+            // This one is on its way, or it came to nothing, which shows when it is tried again.
+            _ => Done::Committed {
+                before: None,
+                events: ending.events,
+                position: ending.position,
+                status: ending.status,
+            },
+        }),
+    }
+}
+
+/// Runs one batch, by itself or behind one that is not committed `before` it.
+async fn attempt(
+    shared: &Arc<Shared>,
+    known: &Subscription,
+    key: &LaneKey,
+    portion: Portion,
+    carried: &mut Carried,
+    before: Option<oneshot::Receiver<()>>,
+) -> Result<Done, Error> {
     let began = Instant::now();
     let ready = carried.ready.take().filter(|ready| ready.suits(known));
     let ready = ready.map(Ready::into_instance);
-    let presumed = presume(shared, known, key, portion, carried).await?;
+    let presumed = match before {
+        Some(before) => follow(shared, known, key, carried, before),
+        None => presume(shared, known, key, portion, carried).await?,
+    };
     let is_presumed = presumed.is_some();
     let has_events = carried.ahead.as_ref().is_some_and(Ahead::has_events);
     let (mut batch, early) = match presumed {
@@ -121,37 +153,57 @@ pub(super) async fn run(
         // What was read ahead may go past it.
         carried.ahead = None;
     }
+    let may_run_ahead = may_run_ahead(known, &state, portion, carried);
+    if may_run_ahead {
+        batch.answer_early();
+    }
     let share = Share::of(known, &state, target, portion, began);
     let ahead = read(shared, known, &state, target, &share, &mut carried.ahead).await?;
-    let handled = match handle(shared, known, &state, (batch, early), &share, ahead).await? {
+    let broken = |broken: Broken, state, carried: &mut Carried| {
+        let is_in_doubt = is_presumed || broken.answered_early;
+        FailedBatch::of(broken, state).ended(is_in_doubt, carried)
+    };
+    let mut handled = match handle(shared, known, &state, (batch, early), &share, ahead).await? {
         Ok(handled) => handled,
-        Err((failure, events, before_chunk)) => {
-            let failed = FailedBatch {
-                failure,
-                state,
-                events,
-                before_chunk,
-            };
-            return Ok(failed.ended(is_presumed, carried));
-        }
+        Err(failed) => return Ok(broken(failed, state, carried)),
+    };
+    let goes_on = may_run_ahead && !share.few && state.ceiling.is_none() && handled.up_to < target;
+    if goes_on
+        && known.run_mode != RunMode::Once
+        && !shared.has_company()
+        && let Some(rows) = handled.part_with_rows()
+    {
+        carried.keep(rows, state.status, &shared.kept_rows);
+        carried.ending = Some(Ending::begin(handled, state, shared.host, is_presumed));
+        return Ok(Done::Begun);
+    }
+    let written = match handled.write_out().await {
+        Ok(written) => written,
+        Err(failed) => return Ok(broken(failed, state, carried)),
     };
     failpoint("batch-handled");
     if known.run_mode == RunMode::Once {
-        let report = handled.report(began);
+        let report = written.report(began);
         shared.store.keep_report(key, &state, &report).await?;
     }
-    match commit(shared, known, key, &state, handled, target, carried).await? {
+    match commit(shared, known, key, &state, written, target, carried).await? {
         Ok(done) => Ok(done),
-        Err((failure, events)) => {
-            let failed = FailedBatch {
-                failure,
-                state,
-                events,
-                before_chunk: 0,
-            };
-            Ok(failed.ended(is_presumed, carried))
-        }
+        Err(failed) => Ok(broken(failed, state, carried)),
     }
+}
+
+/// Begins behind the batch before, with the rows as it left them.
+fn follow(
+    shared: &Shared,
+    known: &Subscription,
+    key: &LaneKey,
+    carried: &mut Carried,
+    before: oneshot::Receiver<()>,
+) -> Option<Box<Batch>> {
+    let left = carried.rows.take()?;
+    let (_, generation) = left.end();
+    let follow = || Batch::follow(&shared.store, key, known, left, shared.host, before);
+    (generation == known.generation).then(follow)
 }
 
 /// At the head, and after a batch of this host, a small batch of a projector presumes that all is as that one left it, and takes its lane
@@ -179,6 +231,18 @@ async fn presume(
     };
     let (host, passed_to) = (shared.host, carried.passed_to);
     Batch::presume(&shared.store, key, known, rows, host, passed_to).await
+}
+
+/// Whether the guest may go on before the server has done what it asked for: one without effects, with which nothing is amiss, so that
+/// everything can be done again.
+fn may_run_ahead(
+    known: &Subscription,
+    state: &LaneState,
+    portion: Portion,
+    carried: &Carried,
+) -> bool {
+    let is_sound = state.attempts == 0 && portion.events_max.is_none() && !carried.answers_in_turn;
+    known.kind == Kind::Projector && is_sound
 }
 
 /// Takes the lane, and meanwhile starts an instance if there are events for it already. `None`: somebody else has it.
@@ -249,30 +313,6 @@ impl Share {
             return 0;
         }
         left.min(self.pace.chunk_events) as usize
-    }
-}
-
-/// A batch that the guest is done with.
-struct Handled {
-    batch: Box<Batch>,
-    events: Handed,
-    up_to: i64,
-    retry_context: Option<String>,
-    said: Said,
-    /// Dropped after the commit.
-    _spent: Option<Instance>,
-}
-
-impl Handled {
-    /// What an operator wants to know of a guest that runs once.
-    fn report(&self, began: Instant) -> NewReport {
-        NewReport {
-            to_position: self.up_to,
-            events: self.events.len(),
-            log_lines: self.said.lines,
-            last_lines: self.said.last.iter().cloned().collect(),
-            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        }
     }
 }
 
@@ -347,9 +387,6 @@ async fn read<'a>(
     Ok(ahead.insert(begun))
 }
 
-/// A failure, the events of the attempt, and how many of them came before the chunk that failed.
-type Broken = (Box<Failure>, Handed, u32);
-
 /// Hands the events to a fresh instance, chunk by chunk. The inner error is the guest's.
 async fn handle(
     shared: &Arc<Shared>,
@@ -365,12 +402,11 @@ async fn handle(
     } = ahead.chunk(share.next_chunk(Taken::default())).await?;
     if events.is_empty() {
         return Ok(Ok(Handled {
-            batch,
+            held: Held::Nobody(batch),
             events: Handed::default(),
             up_to,
             retry_context: None,
             said: Said::default(),
-            _spent: None,
         }));
     }
     let first = events.first();
@@ -379,7 +415,7 @@ async fn handle(
         Ok(instance) => instance,
         Err(failure) => {
             all.add(&events);
-            return Ok(Err((failure, all, 0)));
+            return Ok(Err(Broken::at_the_end(failure, all)));
         }
     };
     let mut taken = Taken::default();
@@ -388,7 +424,12 @@ async fn handle(
         let bytes = events.iter().map(|event| event.size_bytes() as u64);
         taken.bytes += bytes.sum::<u64>();
         if let Err(failure) = instance.handle(events).await {
-            return Ok(Err((failure, all, taken.events)));
+            return Ok(Err(Broken {
+                failure,
+                events: all,
+                before_chunk: taken.events,
+                answered_early: instance.answered_early(),
+            }));
         }
         taken.events = u32::try_from(all.len()).unwrap_or(u32::MAX);
         taken.statements = instance.statements();
@@ -398,17 +439,18 @@ async fn handle(
         }
     }
     let (retry_context, said) = (instance.retry_context(), instance.logged());
-    let batch = match instance.finish().await {
-        Ok(batch) => batch,
-        Err(failure) => return Ok(Err((failure, all, 0))),
-    };
+    if let Err(failure) = instance.close().await {
+        return Ok(Err(Broken {
+            answered_early: instance.answered_early(),
+            ..Broken::at_the_end(failure, all)
+        }));
+    }
     Ok(Ok(Handled {
-        batch,
+        held: Held::Instance(Box::new(instance)),
         events: all,
         up_to,
         retry_context,
         said,
-        _spent: Some(instance),
     }))
 }
 
@@ -449,17 +491,17 @@ async fn commit(
     known: &Subscription,
     key: &LaneKey,
     state: &LaneState,
-    handled: Handled,
+    written: Written,
     target: i64,
     carried: &mut Carried,
-) -> Result<Result<Done, (Box<Failure>, Handed)>, Error> {
-    let Handled {
+) -> Result<Result<Done, Broken>, Error> {
+    let Written {
         mut batch,
         events,
         up_to,
         retry_context,
         ..
-    } = handled;
+    } = written;
     let mut status = state.status;
     let mut change = Change::Keep;
     if up_to >= target
@@ -480,18 +522,15 @@ async fn commit(
             }
             carried.keep(rows, status, &shared.kept_rows);
             Ok(Ok(Done::Committed {
+                before: None,
                 events: events.len(),
                 position: up_to,
                 status,
             }))
         }
         Outcome::Refused(error) => {
-            let failure = Failure::of_database("the commit failed", &error);
-            let failure = Failure {
-                retry_context,
-                ..*failure
-            };
-            Ok(Err((Box::new(failure), events)))
+            let failure = Failure::of_refused_commit(&error, retry_context);
+            Ok(Err(Broken::at_the_end(failure, events)))
         }
         // What is presumed need not be so.
         Outcome::Overtaken if is_presumed => Ok(Ok(Done::Stale)),

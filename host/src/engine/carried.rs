@@ -6,6 +6,7 @@ use subscription::Status;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ahead::Ahead;
+use super::ending::Ending;
 use super::ready::Ready;
 use crate::store::KeptRows;
 
@@ -21,10 +22,14 @@ pub(super) struct Carried {
     pub ahead: Option<Ahead>,
     /// An instance for the next batch.
     pub ready: Option<Ready>,
+    /// The last batch, if it is not committed yet.
+    pub ending: Option<Ending>,
     /// What the last batch knew of rows.
     pub rows: Option<KeptRows>,
     /// Up to here nothing came that the guest wants, since the last batch.
     pub passed_to: i64,
+    /// The last attempt failed, and not each answer to its guest had come in its turn: now it does.
+    pub answers_in_turn: bool,
     /// The room that they take.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -33,6 +38,7 @@ impl Carried {
     /// Keeps rows as far as there is room for them, and the descriptions of their tables.
     pub fn keep(&mut self, mut rows: KeptRows, status: Status, room: &Arc<Semaphore>) {
         self.room = None;
+        self.answers_in_turn = false;
         let kib = u32::try_from(rows.bytes().div_ceil(1024)).unwrap_or(u32::MAX);
         let too_many = status == Status::Active && rows.bytes() > LIVE_ROWS_BYTES;
         self.room = if too_many {

@@ -8,8 +8,8 @@ use subscription::{
 };
 use uuid::Uuid;
 
-use super::batch::FailedBatch;
 use super::call::{self, Call};
+use super::handled::FailedBatch;
 use super::lane::{Lane, Step};
 use super::notice::{Notice, Thrown};
 use crate::guest::{Failure, Recovered, Settings, recover};

@@ -183,6 +183,7 @@ impl Lane {
                 || (goes_on(before, now) && self.position == Some(self.checkpoint))
         });
         if !is_certain {
+            self.finish().await;
             self.position = None;
         }
         (self.known, self.is_old) = (row.map(Arc::new), false);
@@ -207,6 +208,15 @@ impl Lane {
         }
         self.change(known, Input::RetryDue).await?;
         Ok(Step::Worked)
+    }
+
+    /// Waits until the last batch is in the database, or has failed, which shows when it is tried again.
+    pub async fn finish(&mut self) {
+        if let Some(mut ending) = self.carried.ending.take()
+            && let Err(error) = ending.ended().await
+        {
+            tracing::debug!(%error, "the last batch was not committed");
+        }
     }
 
     /// Sets a New subscription up, with the input that says where it goes from there.
@@ -281,19 +291,22 @@ impl Lane {
         };
         match done {
             batch::Done::Committed {
+                before,
                 events,
                 position,
                 status,
             } => {
-                self.count(events);
-                self.shared.notify(Notice::Committed {
-                    subscription: known.id.clone(),
-                    events,
-                    position,
-                    horizon,
-                    took: began.elapsed(),
-                    booting: known.status == Status::Booting,
-                });
+                for (events, position) in before.into_iter().chain([(events, position)]) {
+                    self.count(events);
+                    self.shared.notify(Notice::Committed {
+                        subscription: known.id.clone(),
+                        events,
+                        position,
+                        horizon,
+                        took: began.elapsed(),
+                        booting: known.status == Status::Booting,
+                    });
+                }
                 self.committed(known, position, status).await
             }
             batch::Done::Taken => {
@@ -304,7 +317,7 @@ impl Lane {
                 })
             }
             batch::Done::Stale => Ok(self.lost()),
-            batch::Done::Doubted => Ok(Step::Worked),
+            batch::Done::Doubted | batch::Done::Begun => Ok(Step::Worked),
             batch::Done::CaughtUp { position } => {
                 self.stands_at(position);
                 Ok(Step::Idle)

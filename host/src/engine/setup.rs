@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use subscription::{Input, Next, Status};
 
-use super::batch::FailedBatch;
 use super::call::{self, Call};
 use super::handed::Handed;
+use super::handled::FailedBatch;
 use super::shared::Shared;
 use crate::guest::{Failure, Visit, visit};
 use crate::store::{

@@ -40,9 +40,10 @@ pub(super) async fn run(shared: Arc<Shared>, key: LaneKey, stop: CancellationTok
         };
         tokio::select! {
             () = worker.wait(pause) => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         }
     }
+    worker.lane.finish().await;
 }
 
 struct Worker {

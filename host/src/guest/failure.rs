@@ -78,6 +78,14 @@ impl Failure {
             ..*Failure::new(class, format!("{what}: {}{code}", error.message))
         })
     }
+
+    /// What the guest wrote, and the database refused to commit.
+    pub fn of_refused_commit(error: &GuestError, retry_context: Option<String>) -> Box<Failure> {
+        Box::new(Failure {
+            retry_context,
+            ..*Failure::of_database("the commit failed", error)
+        })
+    }
 }
 
 /// The guest used up its time.

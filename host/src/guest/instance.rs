@@ -15,7 +15,7 @@ use super::imports::{HandedEvent, Ids, hand};
 use super::limits::{Limits, MAX_FAILURE_DETAILS};
 use super::module::Module;
 use super::state::{CallContext, Said, State, new_store};
-use crate::store::{Batch, GuestError, RecordedEvent};
+use crate::store::{Batch, GuestError, KeptRows, RecordedEvent};
 
 const STATEMENT_FAILED: &str = "a statement failed";
 
@@ -165,6 +165,11 @@ impl Instance {
         self.state().allowance.statements_run()
     }
 
+    /// Whether some of its statements were answered before they were run.
+    pub fn answered_early(&self) -> bool {
+        self.state().answered_early
+    }
+
     /// What the guest logged.
     pub fn logged(&self) -> Said {
         self.state().said.clone()
@@ -177,10 +182,23 @@ impl Instance {
         }
     }
 
-    /// Tells the guest that no call follows, writes what is buffered, for as long as a call may take, and gives the batch back, to be
-    /// committed. The instance is spent then. To drop it takes a moment, in which its memory is unmapped: nobody should have to wait for that.
+    /// Tells the guest that no call follows, and [writes out](Instance::write_out) what it left.
     pub async fn finish(&mut self) -> Result<Box<Batch>, Box<Failure>> {
-        self.tell_finish().await?;
+        self.close().await?;
+        self.write_out().await
+    }
+
+    /// Gives what the batch knows of rows to the next one, which begins before this one is written out; see [`Batch::part_with_rows`].
+    pub fn part_with_rows(&mut self, to: i64) -> Option<KeptRows> {
+        let running = self.running.as_mut()?;
+        let batch = running.store.data_mut().batch.as_deref_mut()?;
+        // What cannot be written is told where it is written.
+        batch.part_with_rows(to).ok().flatten()
+    }
+
+    /// Writes what is buffered, for as long as a call may take, and gives the batch back, to be committed. The instance is spent then. To drop
+    /// it takes a moment, in which its memory is unmapped: nobody should have to wait for that.
+    pub async fn write_out(&mut self) -> Result<Box<Batch>, Box<Failure>> {
         let limit_ms = self.limits.handle_timeout_ms;
         let running = self.running.as_mut();
         let batch = running.and_then(|running| running.store.data_mut().batch.as_deref_mut());
@@ -222,8 +240,8 @@ impl Instance {
             .expect("the batch stays with its instance until here"))
     }
 
-    /// The optional export `finish`. It goes for no event in particular.
-    async fn tell_finish(&mut self) -> Result<(), Box<Failure>> {
+    /// Tells the guest that no call follows, through its optional export `finish`. An error goes for no event in particular.
+    pub async fn close(&mut self) -> Result<(), Box<Failure>> {
         let limit_ms = self.limits.handle_timeout_ms;
         let judged = match self.call_optional(BATCH, "finish", limit_ms).await {
             None => return Ok(()),

@@ -87,6 +87,8 @@ pub(super) struct State {
     /// The last position of the call under way: the bound of what the reader shows.
     pub chunk_end: Option<i64>,
     pub new_retry_context: Option<String>,
+    /// Some of its statements were answered before they were run.
+    pub answered_early: bool,
     pub meter: Meter,
     pub allowance: Allowance,
     pub said: Said,
@@ -122,6 +124,7 @@ impl State {
             parts: EventParts::ALL,
             chunk_end: None,
             new_retry_context: None,
+            answered_early: false,
             meter: Meter::new(limits),
             allowance: Allowance::new(limits),
             said: Said::default(),

@@ -3,7 +3,9 @@
 //! All SQL of a guest goes through this type. A batch that is dropped without a commit is rolled back by closing its
 //! connection, so that no half of it can ever be committed by somebody else.
 
+mod answering;
 mod ending;
+mod following;
 mod opening;
 mod presuming;
 
@@ -11,18 +13,20 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use subscription::{Kind, Status};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::admission::admit_definition;
 use super::append::{Appended, ExpectedVersion};
 use super::leased::Leased;
-use super::many;
+use super::many::Work;
 use super::proof::{Authority, digest};
-use super::rows::{KeptRows, Rows};
+use super::rows::{KeptRows, Rows, Writing};
 use super::statement::{self, Column, RowSet};
 use super::value::Value;
 use super::walls::Duty;
 use super::{Digest, Error, GuestError, LaneKey, NewEvent, Store};
+use answering::Behind;
 use presuming::Presumption;
 
 /// How long a transaction of `handle` may stand idle, or run one statement, before the server ends it: a frozen host
@@ -181,11 +185,20 @@ pub struct Batch {
     grant: Grant,
     durability: Durability,
     rows: Rows,
+    /// What remains of rows that went to the next batch.
+    parted: Vec<Writing>,
     appends: Vec<PendingAppend>,
     /// The error that aborted the transaction.
     aborted: Option<GuestError>,
     /// A statement is under way; a batch dropped now must be ended on the server as well.
     busy: bool,
+    behind: Behind,
+    /// The batch before, which has to be committed before there is a session.
+    before: Option<oneshot::Receiver<()>>,
+    /// What the batch before wrote is known, so that what is not known is not of its making.
+    knows_before: bool,
+    /// Something was written, or may have been by a statement of the guest, that is not among the rows.
+    has_written_unknown: bool,
 }
 
 impl Batch {
@@ -197,21 +210,40 @@ impl Batch {
         state: LaneState,
         (leased, backend): (Leased, i32),
     ) -> Batch {
+        let authority = leased.authority(&key.subscription);
+        let mut batch = Batch::without_session(store, key, grant, durability, state, authority);
+        (batch.connection, batch.backend) = (Some(leased), backend);
+        batch
+    }
+
+    fn without_session(
+        store: &Store,
+        key: &LaneKey,
+        grant: Grant,
+        durability: Durability,
+        state: LaneState,
+        authority: Authority,
+    ) -> Batch {
         Batch {
-            authority: leased.authority(&key.subscription),
-            connection: Some(leased),
+            authority,
+            connection: None,
             store: store.clone(),
             key: key.clone(),
             state,
             presumed: None,
             transaction_id: String::new(),
-            backend,
+            backend: 0,
             grant,
             durability,
             rows: Rows::new(&key.subscription),
+            parted: Vec::new(),
             appends: Vec::new(),
             aborted: None,
             busy: false,
+            behind: Behind::default(),
+            before: None,
+            knows_before: false,
+            has_written_unknown: false,
         }
     }
 
@@ -272,9 +304,23 @@ impl Batch {
         sql: &str,
         lists: &[Vec<Value>],
     ) -> Result<u64, GuestError> {
+        if let [parameters] = lists {
+            return self.execute(sql, parameters).await;
+        }
         self.before_statement(sql).await?;
         let patience = self.patience();
-        let result = bounded(patience, many::execute_many(self.connection(), sql, lists)).await;
+        let work = bounded(patience, Work::of(self.connection(), sql, lists)).await;
+        let work = self.after(work.map_err(GuestError::of_the_guest))?;
+        if let Some(affected) = work.affects()
+            && self.behind.is_allowed
+        {
+            self.run_behind(work);
+            // It begins on this thread, before the guest goes on here.
+            tokio::task::yield_now().await;
+            return Ok(affected);
+        }
+        self.busy = true;
+        let result = bounded(patience, work.run(self.connection())).await;
         self.after(result.map_err(GuestError::of_the_guest))
     }
 
@@ -310,7 +356,7 @@ impl Batch {
         &mut self,
         table: &str,
     ) -> Result<(Vec<Column>, Vec<u32>), GuestError> {
-        let (connection, rows) = self.before_rows()?;
+        let (connection, rows) = self.before_known(table, &[]).await?;
         let result = rows.describe(connection, table).await;
         self.after(result)
     }
@@ -321,20 +367,21 @@ impl Batch {
         table: &str,
         keys: Vec<Vec<Value>>,
     ) -> Result<Vec<Option<Vec<Value>>>, GuestError> {
-        let (connection, rows) = self.before_rows()?;
+        let (connection, rows) = self.before_known(table, &keys).await?;
         let result = rows.get(connection, table, keys).await;
         self.after(result)
     }
 
     /// Buffers rows to write.
     pub async fn put_rows(&mut self, table: &str, new: Vec<Vec<Value>>) -> Result<(), GuestError> {
-        let (connection, rows) = self.before_rows()?;
+        let (connection, rows) = self.before_known(table, &[]).await?;
         let result = rows.put(connection, table, new).await;
         let is_full = rows.is_full();
         self.after(result)?;
         if is_full {
+            self.has_written_unknown = true;
             self.take_lane().await?;
-            let (connection, rows) = self.before_rows()?;
+            let (connection, rows) = self.before_rows().await?;
             let result = rows.flush(connection).await;
             self.after(result)?;
         }
@@ -347,7 +394,7 @@ impl Batch {
         table: &str,
         keys: Vec<Vec<Value>>,
     ) -> Result<(), GuestError> {
-        let (connection, rows) = self.before_rows()?;
+        let (connection, rows) = self.before_known(table, &[]).await?;
         let result = rows.delete(connection, table, keys).await;
         self.after(result)
     }
@@ -367,7 +414,12 @@ impl Batch {
         }
         self.take_lane().await?;
         let patience = self.patience();
-        let (connection, rows) = self.before_rows()?;
+        for writing in std::mem::take(&mut self.parted) {
+            let (connection, _) = self.before_rows().await?;
+            let result = bounded(patience, writing.run(connection)).await;
+            self.after(result)?;
+        }
+        let (connection, rows) = self.before_rows().await?;
         let result = bounded(patience, rows.flush(connection)).await;
         self.after(result)?;
         let mut appended = Vec::new();
@@ -434,7 +486,8 @@ impl Batch {
     }
 
     async fn flush_rows(&mut self) -> Result<(), GuestError> {
-        let (connection, rows) = self.before_rows()?;
+        self.has_written_unknown = true;
+        let (connection, rows) = self.before_rows().await?;
         let flushed = rows.flush(connection).await;
         rows.forget();
         self.after(flushed)?;
@@ -442,8 +495,9 @@ impl Batch {
         Ok(())
     }
 
-    fn before_rows(&mut self) -> Result<(&mut PgConnection, &mut Rows), GuestError> {
+    async fn before_rows(&mut self) -> Result<(&mut PgConnection, &mut Rows), GuestError> {
         self.check_aborted()?;
+        self.catch_up().await?;
         self.busy = true;
         let leased = self
             .connection
@@ -462,6 +516,11 @@ impl Batch {
             self.aborted.get_or_insert_with(|| error.clone());
         }
         result
+    }
+
+    /// Whether something is under way that the server has to be told to end.
+    fn is_busy(&self) -> bool {
+        (self.connection.is_some() && self.busy) || self.behind.is_running()
     }
 
     /// How long a host call may wait for the database.
@@ -491,7 +550,7 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        if self.connection.is_some() && self.busy {
+        if self.is_busy() {
             // A statement may still run on the server and hold the lane.
             self.store
                 .end_transaction(self.backend, std::mem::take(&mut self.transaction_id));

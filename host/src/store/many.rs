@@ -16,7 +16,7 @@ use sqlx::postgres::{PgArguments, PgStatement};
 use sqlx::{Arguments as _, AssertSqlSafe, PgConnection};
 
 use super::GuestError;
-use super::statement::{bad_parameter, execute, parameter_types, prepare};
+use super::statement::{bad_parameter, parameter_types, prepare};
 use super::value::{self, Value};
 use encoded::Encoded;
 use merged::Merged;
@@ -36,20 +36,63 @@ static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
 /// A list of parameters as texts.
 type Texts = Vec<Option<String>>;
 
-/// Runs a statement once for each list of parameters, in their order.
-pub(super) async fn execute_many(
-    connection: &mut PgConnection,
-    sql: &str,
-    lists: &[Vec<Value>],
-) -> Result<u64, GuestError> {
-    if let [parameters] = lists {
-        return execute(connection, sql, parameters).await;
+/// A statement with its lists of parameters, held against what it takes; nothing of it has been run.
+pub(super) struct Work(How);
+
+enum How {
+    Merged {
+        merged: Merged,
+        lists: Encoded,
+        runs: Vec<Range<usize>>,
+    },
+    Each {
+        sql: String,
+        lists: Vec<Texts>,
+    },
+}
+
+impl Work {
+    pub async fn of(
+        connection: &mut PgConnection,
+        sql: &str,
+        lists: &[Vec<Value>],
+    ) -> Result<Work, GuestError> {
+        let statement = prepare(connection, sql).await?;
+        let encoded = Encoded::of(&statement, lists)?;
+        if let Some((merged, runs)) = merge(sql, &statement, &encoded) {
+            return Ok(Work(How::Merged {
+                merged,
+                lists: encoded,
+                runs,
+            }));
+        }
+        let lists = lists.iter().map(|list| texts(list));
+        Ok(Work(How::Each {
+            sql: sql.to_owned(),
+            lists: lists.collect::<Result<_, _>>()?,
+        }))
     }
-    let statement = prepare(connection, sql).await?;
-    let encoded = Encoded::of(&statement, lists)?;
-    match merge(sql, &statement, &encoded) {
-        Some((merged, runs)) => execute_merged(connection, merged, &encoded, runs).await,
-        None => execute_each(connection, sql, lists).await,
+
+    /// How many rows it touches unless it fails, where that can be said before.
+    pub fn affects(&self) -> Option<u64> {
+        match &self.0 {
+            How::Merged { merged, lists, .. } if merged.touches_each => {
+                u64::try_from(lists.len()).ok()
+            }
+            How::Merged { .. } | How::Each { .. } => None,
+        }
+    }
+
+    /// Runs the statement once for each list of parameters, in their order.
+    pub async fn run(self, connection: &mut PgConnection) -> Result<u64, GuestError> {
+        match self.0 {
+            How::Merged {
+                merged,
+                lists,
+                runs,
+            } => execute_merged(connection, merged, &lists, runs).await,
+            How::Each { sql, lists } => execute_each(connection, &sql, &lists).await,
+        }
     }
 }
 
@@ -87,10 +130,8 @@ async fn execute_merged(
 async fn execute_each(
     connection: &mut PgConnection,
     sql: &str,
-    lists: &[Vec<Value>],
+    lists: &[Texts],
 ) -> Result<u64, GuestError> {
-    let lists = lists.iter().map(|list| texts(list));
-    let lists = lists.collect::<Result<Vec<Texts>, _>>()?;
     let name = format!("pj_many_{}", NEXT_NAME.fetch_add(1, Ordering::Relaxed));
     sqlx::query(AssertSqlSafe(format!("PREPARE {name} AS {sql}")))
         .persistent(false)
@@ -98,7 +139,7 @@ async fn execute_each(
         .await?;
     let mut affected = 0;
     let mut message = String::new();
-    for parameters in &lists {
+    for parameters in lists {
         add_execution(&mut message, &name, parameters);
         if message.len() >= MESSAGE_BYTES {
             affected += send(connection, std::mem::take(&mut message)).await?;

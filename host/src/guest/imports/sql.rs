@@ -38,7 +38,10 @@ impl Host for State {
     ) -> wasmtime::Result<Result<u64, Error>> {
         self.admit(params.len(), statement.len() + size::of_rows(&params))?;
         let lists: Vec<_> = params.into_iter().map(from_guest).collect();
-        let result = self.batch()?.execute_many(&statement, &lists).await;
+        let batch = self.batch()?;
+        let result = batch.execute_many(&statement, &lists).await;
+        let answered_early = batch.has_answered_early();
+        self.answered_early = answered_early;
         Ok(result.map_err(Into::into))
     }
 

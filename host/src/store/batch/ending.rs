@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::answering::Behind;
 use super::opening::{RESET, literal, proof_literal};
 use super::{Batch, Change, Grant, Outcome, too_slow};
 use crate::store::lanes::{MAX_ERROR_MESSAGE_BYTES, bounded};
@@ -25,6 +26,9 @@ const OVERTAKEN: &str = "PJ012";
 impl Batch {
     /// Moves the checkpoint, changes the status where the batch ends a phase, and commits. Buffered writes are out by now.
     pub async fn commit(mut self, to: i64, change: Change, host: Uuid) -> Result<Outcome, Error> {
+        if let Err(refused) = self.catch_up().await {
+            return Ok(Outcome::Refused(refused));
+        }
         if self.grant == Grant::Define
             && let Some(refused) = self.audit().await?
         {
@@ -186,7 +190,7 @@ impl Batch {
 
     /// Gives everything up: nothing of the batch remains.
     pub async fn rollback(mut self) -> Result<(), Error> {
-        if self.presumed.is_some() {
+        if self.presumed.is_some() || self.connection.is_none() {
             self.release();
             return Ok(());
         }
@@ -199,9 +203,10 @@ impl Batch {
     /// Gives everything up after a failure, and comes back when the lane is free again: who looks for the culprit in the
     /// next batch must not find it taken by the last one.
     pub async fn abandon(mut self) {
-        if self.busy {
+        if self.is_busy() {
             // Nobody waits for the statement any more, but the server goes on with it, and keeps the lane.
             self.connection = None;
+            self.behind = Behind::default();
             let transaction_id = std::mem::take(&mut self.transaction_id);
             self.store.see_ended(self.backend, &transaction_id).await;
             return;

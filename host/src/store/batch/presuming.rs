@@ -7,7 +7,7 @@
 //!
 //! What needs a transaction before the end, as a statement of the guest does, takes the lane first.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::ending::outcome_of;
@@ -30,7 +30,32 @@ pub(super) struct Presumption {
     revision: String,
 }
 
+/// A lane of this subscription as a host left it, or soon will have.
+pub(super) fn presumed_state(known: &Subscription, position: i64, host: Uuid) -> LaneState {
+    LaneState {
+        position,
+        status: known.status,
+        module: known.module,
+        generation: known.generation,
+        boot_until: known.boot_until,
+        ceiling: None,
+        muted: known.muted,
+        attempts: 0,
+        error_position: None,
+        retry_context: None,
+        moved_by: Some(host),
+    }
+}
+
 impl Presumption {
+    pub fn of(known: &Subscription, host: Uuid, passed_to: i64) -> Presumption {
+        Presumption {
+            host,
+            passed_to,
+            revision: known.revision.clone(),
+        }
+    }
+
     fn holds(&self, presumed: &LaneState, found: &LaneState) -> bool {
         let of = |state: &LaneState| {
             let row = (state.status, state.module, state.generation, state.muted);
@@ -64,28 +89,12 @@ impl Batch {
             leased.release();
             return Ok(None);
         };
-        let state = LaneState {
-            position,
-            status: known.status,
-            module: known.module,
-            generation,
-            boot_until: known.boot_until,
-            ceiling: None,
-            muted: known.muted,
-            attempts: 0,
-            error_position: None,
-            retry_context: None,
-            moved_by: Some(host),
-        };
+        let state = presumed_state(known, position, host);
         let (grant, durability) = (Grant::Handle, Durability::Replayable);
         let session = (leased, backend);
         let mut batch = Batch::new(store, key, grant, durability, state, session);
         batch.rows = kept.rows;
-        batch.presumed = Some(Presumption {
-            host,
-            passed_to: passed_to.max(position),
-            revision: known.revision.clone(),
-        });
+        batch.presumed = Some(Presumption::of(known, host, passed_to.max(position)));
         Ok(Some(Box::new(batch)))
     }
 
@@ -96,7 +105,8 @@ impl Batch {
 
     /// Whether the statement that takes the lane can do all that is left to do.
     pub(super) fn ends_at_once(&self) -> bool {
-        self.presumed.is_some() && self.appends.is_empty() && self.rows.fit_one_statement()
+        let is_all = self.appends.is_empty() && self.rows.fit_one_statement();
+        self.presumed.is_some() && self.before.is_none() && is_all
     }
 
     /// Takes the lane, if that is still to be done, and finds out whether it is as was presumed.
@@ -104,6 +114,8 @@ impl Batch {
         let Some(presumed) = self.presumed.take() else {
             return Ok(());
         };
+        let connected = self.connect().await;
+        self.after(connected)?;
         self.busy = true;
         let taken = self.begin_late(&presumed).await;
         self.after(taken)
@@ -111,7 +123,7 @@ impl Batch {
 
     async fn begin_late(&mut self, presumed: &Presumption) -> Result<(), GuestError> {
         let leased = self.connection.as_mut();
-        let leased = leased.expect("the connection is there until the batch ends");
+        let leased = leased.ok_or_else(|| refuted("the subscription is gone"))?;
         let begun = begin(
             leased,
             &self.authority,
@@ -124,7 +136,8 @@ impl Batch {
         let row = row.ok_or_else(|| refuted("somebody else has the lane"))?;
         let found = lane_state(&row, &self.key.subscription);
         let (found, transaction_id) = found.map_err(|error| refuted(&error.to_string()))?;
-        self.transaction_id = transaction_id;
+        let backend = row.try_get("backend").map_err(GuestError::from)?;
+        (self.transaction_id, self.backend) = (transaction_id, backend);
         if !presumed.holds(&self.state, &found) {
             return Err(refuted("the lane is not as its host left it"));
         }
@@ -139,6 +152,9 @@ impl Batch {
         change: Change,
         host: Uuid,
     ) -> Result<(Outcome, KeptRows), Error> {
+        if self.before.is_some() && self.take_lane().await.is_err() {
+            return Ok((Outcome::Overtaken, self.keep_rows(to)));
+        }
         let Some(presumed) = self.presumed.take() else {
             let kept = self.keep_rows(to);
             return Ok((self.commit(to, change, host).await?, kept));
@@ -211,7 +227,7 @@ fn compose(upserts: &[String]) -> String {
 }
 
 /// What the batch went by is not so, or cannot be found out: the same again, with the lane taken first.
-fn refuted(message: &str) -> GuestError {
+pub(super) fn refuted(message: &str) -> GuestError {
     GuestError {
         retryable: true,
         ..GuestError::new("unavailable", message)

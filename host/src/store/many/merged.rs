@@ -58,6 +58,20 @@ pub(super) struct Merged {
     pub arrays: Vec<ArrayType>,
     /// Places of the parameters by which rows conflict; empty: none does.
     key: Vec<usize>,
+    /// Each list touches one row, or the statement fails.
+    pub touches_each: bool,
+}
+
+/// What an INSERT does with a row that is there already.
+#[derive(Debug, PartialEq, Eq)]
+enum Conflict {
+    Fails,
+    Ignored,
+    /// Places of the parameters by which it is found, and whether a condition may leave it as it is.
+    Updated {
+        key: Vec<usize>,
+        on_condition: bool,
+    },
 }
 
 impl Merged {
@@ -93,7 +107,11 @@ impl Merged {
         if columns.len() != places.len() {
             return None;
         }
-        let key = rest.conflict(&columns, &places)?;
+        let (key, touches_each) = match rest.conflict(&columns, &places)? {
+            Conflict::Fails => (Vec::new(), true),
+            Conflict::Ignored => (Vec::new(), false),
+            Conflict::Updated { key, on_condition } => (key, !on_condition),
+        };
         let all: HashSet<usize> = places.iter().copied().collect();
         if all.len() != types.len() || all.iter().any(|place| *place >= types.len()) {
             return None;
@@ -123,6 +141,7 @@ impl Merged {
             sql,
             arrays: arrays.collect(),
             key,
+            touches_each,
         })
     }
 
@@ -195,10 +214,10 @@ impl Rest<'_> {
         Some(all)
     }
 
-    /// What is left: nothing, or an ON CONFLICT. The places of the parameters by which rows may conflict.
-    fn conflict(&mut self, columns: &[String], places: &[usize]) -> Option<Vec<usize>> {
+    /// What is left: nothing, or an ON CONFLICT.
+    fn conflict(&mut self, columns: &[String], places: &[usize]) -> Option<Conflict> {
         if self.tokens.is_empty() {
-            return Some(Vec::new());
+            return Some(Conflict::Fails);
         }
         self.word("on")?;
         self.word("conflict")?;
@@ -208,7 +227,7 @@ impl Rest<'_> {
         };
         self.word("do")?;
         if self.word("nothing").is_some() {
-            return self.tokens.is_empty().then(Vec::new);
+            return self.tokens.is_empty().then_some(Conflict::Ignored);
         }
         self.word("update")?;
         let reads_on = self.tokens.iter().any(|placed| match &placed.token {
@@ -224,7 +243,12 @@ impl Rest<'_> {
             let index = columns.iter().position(|column| column == name)?;
             Some(places[index])
         };
-        target.iter().map(place).collect()
+        let is_where =
+            |placed: &Placed| matches!(&placed.token, Token::Word(word) if word == "where");
+        Some(Conflict::Updated {
+            key: target.iter().map(place).collect::<Option<_>>()?,
+            on_condition: self.tokens.iter().any(is_where),
+        })
     }
 
     fn take(&mut self, is_it: impl Fn(&Token) -> bool) -> Option<&Placed> {
@@ -268,6 +292,24 @@ mod tests {
                 .key,
             [0; 0]
         );
+    }
+
+    #[test]
+    fn how_many_rows_are_touched_is_known_where_none_may_be_left_as_it_is() {
+        let insert = "INSERT INTO t (a, b) VALUES ($1, $2)";
+        for (tail, touches_each) in [
+            ("", true),
+            ("ON CONFLICT (a) DO UPDATE SET b = excluded.b", true),
+            ("ON CONFLICT DO NOTHING", false),
+            ("ON CONFLICT (a) DO NOTHING", false),
+            (
+                "ON CONFLICT (a) DO UPDATE SET b = 1 WHERE t.b < excluded.b",
+                false,
+            ),
+        ] {
+            let merged = Merged::with(&format!("{insert} {tail}"), &TYPES_OF_TWO);
+            assert_eq!(merged.expect(tail).touches_each, touches_each, "{tail}");
+        }
     }
 
     #[test]

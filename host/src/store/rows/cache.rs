@@ -80,14 +80,17 @@ impl Cache {
         changes
     }
 
-    /// All changes have been written.
-    pub fn settle(&mut self) {
+    /// All changes have been written. Whether the server gives back all of them as they were written; the others have to be read.
+    pub fn settle(&mut self) -> bool {
+        let mut are_exact = true;
         for place in std::mem::take(&mut self.changed) {
             self.entries[place].changed = false;
             if !self.entries[place].exact {
                 self.set(place, Known::Unsure, true);
+                are_exact = false;
             }
         }
+        are_exact
     }
 
     pub fn clear(&mut self) {

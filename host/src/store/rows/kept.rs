@@ -11,6 +11,8 @@ pub struct KeptRows {
     pub(in crate::store) rows: Rows,
     generation: i32,
     position: i64,
+    /// Every row that the batch wrote is among them as the server has it.
+    pub(in crate::store) knows_all: bool,
 }
 
 impl KeptRows {
@@ -19,6 +21,7 @@ impl KeptRows {
             rows,
             generation,
             position,
+            knows_all: false,
         }
     }
 
@@ -42,5 +45,6 @@ impl KeptRows {
     /// Keeps the descriptions of tables alone.
     pub fn forget_rows(&mut self) {
         self.rows.forget();
+        self.knows_all = false;
     }
 }

@@ -17,6 +17,7 @@ use super::value::Value;
 use cache::Known;
 pub use kept::KeptRows;
 use table::Table;
+pub(super) use table::Writing;
 
 /// Most rows that are held for one batch; past it the buffer is flushed early.
 pub const MAX_BUFFERED_ROWS: usize = 200_000;
@@ -32,8 +33,8 @@ pub(super) struct Rows {
     composed: Option<(Vec<(usize, usize)>, String)>,
 }
 
-/// A statement that writes rows, and its parameters.
-pub(super) struct Writing {
+/// The statement that writes all rows, and its parameters.
+pub(super) struct WritingAll {
     pub sql: String,
     pub lists: Vec<Vec<Option<String>>>,
 }
@@ -50,7 +51,7 @@ impl Rows {
     /// Columns in the order used by rows, and the places of the key's columns.
     pub async fn describe(
         &mut self,
-        connection: &mut PgConnection,
+        connection: Option<&mut PgConnection>,
         table: &str,
     ) -> Result<(Vec<Column>, Vec<u32>), GuestError> {
         let table = self.table(connection, table).await?;
@@ -63,12 +64,13 @@ impl Rows {
     /// One answer per key, in order; one round trip for all keys that are not known yet.
     pub async fn get(
         &mut self,
-        connection: &mut PgConnection,
+        connection: Option<&mut PgConnection>,
         table: &str,
         keys: Vec<Vec<Value>>,
     ) -> Result<Vec<Option<Vec<Value>>>, GuestError> {
         let schema = self.schema.clone();
-        let table = self.table(connection, table).await?;
+        let mut connection = connection;
+        let table = self.table(connection.as_deref_mut(), table).await?;
         let names = keys
             .iter()
             .map(|key| table.key_text(key))
@@ -80,7 +82,7 @@ impl Rows {
             .collect();
         if !missing.is_empty() {
             table
-                .fetch(connection, &schema, &keys, &names, &missing)
+                .fetch(session(connection)?, &schema, &keys, &names, &missing)
                 .await?;
         }
         Ok(names
@@ -91,7 +93,7 @@ impl Rows {
 
     pub async fn put(
         &mut self,
-        connection: &mut PgConnection,
+        connection: Option<&mut PgConnection>,
         table: &str,
         rows: Vec<Vec<Value>>,
     ) -> Result<(), GuestError> {
@@ -106,7 +108,7 @@ impl Rows {
 
     pub async fn delete(
         &mut self,
-        connection: &mut PgConnection,
+        connection: Option<&mut PgConnection>,
         table: &str,
         keys: Vec<Vec<Value>>,
     ) -> Result<(), GuestError> {
@@ -153,7 +155,7 @@ impl Rows {
         condition: &str,
         first: usize,
         compose: fn(&[String]) -> String,
-    ) -> Result<Writing, GuestError> {
+    ) -> Result<WritingAll, GuestError> {
         let (mut places, mut lists) = (Vec::new(), Vec::new());
         for (number, table) in self.tables.iter().enumerate() {
             let written = table.written()?;
@@ -172,17 +174,28 @@ impl Rows {
             let upserts: Vec<String> = places.iter().map(upsert).collect();
             (places, compose(&upserts))
         }));
-        Ok(Writing {
+        Ok(WritingAll {
             sql: sql.clone(),
             lists,
         })
     }
 
-    /// What was buffered has been written.
-    pub fn settle(&mut self) {
-        self.tables
-            .iter_mut()
-            .for_each(|table| table.cache.settle());
+    /// The statements that write what is buffered, for rows that [fit](Rows::fit_one_statement).
+    pub fn upserting(&self) -> Result<Vec<Writing>, GuestError> {
+        let upserting = |table: &Table| table.upserting(&self.schema).transpose();
+        self.tables.iter().filter_map(upserting).collect()
+    }
+
+    /// Whether a table and its rows of these keys are known, so that nobody has to be asked.
+    pub fn know(&self, table: &str, keys: &[Vec<Value>]) -> bool {
+        let known = self.tables.iter().find(|known| known.name == table);
+        known.is_some_and(|known| known.knows(keys))
+    }
+
+    /// What was buffered has been written. Whether all of it is known as the server has it.
+    pub fn settle(&mut self) -> bool {
+        let settle = |knows_all, table: &mut Table| table.cache.settle() && knows_all;
+        self.tables.iter_mut().fold(true, settle)
     }
 
     /// Forgets everything that was read: a statement of the guest may have changed it.
@@ -192,17 +205,23 @@ impl Rows {
 
     async fn table(
         &mut self,
-        connection: &mut PgConnection,
+        connection: Option<&mut PgConnection>,
         name: &str,
     ) -> Result<&mut Table, GuestError> {
         let place = match self.tables.iter().position(|table| table.name == name) {
             Some(place) => place,
             None => {
                 self.tables
-                    .push(Table::load(connection, &self.schema, name).await?);
+                    .push(Table::load(session(connection)?, &self.schema, name).await?);
                 self.tables.len() - 1
             }
         };
         Ok(&mut self.tables[place])
     }
+}
+
+/// Who is asked for what is not known.
+fn session(connection: Option<&mut PgConnection>) -> Result<&mut PgConnection, GuestError> {
+    connection
+        .ok_or_else(|| GuestError::new("unavailable", "there is no session yet to read rows in"))
 }

@@ -164,6 +164,15 @@ impl Table {
         })
     }
 
+    /// Whether the rows of all these keys are known.
+    pub fn knows(&self, keys: &[Vec<Value>]) -> bool {
+        let known = |key: &Vec<Value>| {
+            let name = self.key_text(key);
+            name.is_ok_and(|name| self.cache.get(&name).is_some())
+        };
+        keys.iter().all(known)
+    }
+
     pub async fn fetch(
         &mut self,
         connection: &mut PgConnection,
@@ -260,17 +269,33 @@ impl Table {
         let changes = self.cache.changes();
         let deleted = !changes.deleted.is_empty();
         if deleted {
-            let width = self.key.len();
-            self.run(connection, self.delete(schema), width, &changes.deleted)
-                .await?;
+            let lists = self.lists(self.key.len(), &changes.deleted)?;
+            let delete = self.writing(self.delete(schema), lists);
+            delete.run(connection).await?;
         }
-        if !changes.written.is_empty() {
-            let width = self.columns.len();
-            let sql = self.upsert(schema, &in_turn(width));
-            self.run(connection, sql, width, &changes.written).await?;
+        if let Some(upsert) = self.upserting(schema)? {
+            upsert.run(connection).await?;
         }
         self.cache.settle();
         Ok(deleted)
+    }
+
+    /// Writes the rows that are to be written; `None`: there are none.
+    pub fn upserting(&self, schema: &str) -> Result<Option<Writing>, GuestError> {
+        let lists = self.written()?;
+        if lists.is_empty() {
+            return Ok(None);
+        }
+        let sql = self.upsert(schema, &in_turn(lists.len()));
+        Ok(Some(self.writing(sql, lists)))
+    }
+
+    fn writing(&self, sql: String, lists: Vec<Vec<Option<String>>>) -> Writing {
+        Writing {
+            table: self.name.clone(),
+            sql,
+            lists,
+        }
     }
 
     fn delete(&self, schema: &str) -> String {
@@ -344,23 +369,26 @@ impl Table {
         let list = |place: usize| rows.iter().map(|row| self.text(&row[place])).collect();
         (0..width).map(list).collect()
     }
+}
 
+/// A statement that writes rows of a table.
+pub(in crate::store) struct Writing {
+    table: String,
+    sql: String,
+    lists: Vec<Vec<Option<String>>>,
+}
+
+impl Writing {
     /// Sends the lists as one `text[]` a column.
-    async fn run(
-        &self,
-        connection: &mut PgConnection,
-        sql: String,
-        width: usize,
-        rows: &[&[Value]],
-    ) -> Result<(), GuestError> {
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for list in self.lists(width, rows)? {
+    pub async fn run(self, connection: &mut PgConnection) -> Result<(), GuestError> {
+        let mut query = sqlx::query(AssertSqlSafe(self.sql));
+        for list in self.lists {
             query = query.bind(list);
         }
         query.execute(connection).await.map_err(|error| {
             let error = GuestError::from(error);
             GuestError {
-                message: format!("writing rows of table {}: {}", self.name, error.message),
+                message: format!("writing rows of table {}: {}", self.table, error.message),
                 ..error
             }
         })?;
