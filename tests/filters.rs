@@ -1,12 +1,14 @@
 //! Which events reach a guest: the condition in SQL wants what the rules want, and what is left out moves the checkpoint.
 
+use std::collections::BTreeMap;
+
 use projectionist::store::{NewEvent, ReadFilter, ReadLimit, RecordedEvent, Store};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use subscription::{Clause, Descriptor, EventPart, Filter, Kind, Pattern, SubscriberId};
 
-use crate::support::log::column;
+use crate::support::log::{column, event};
 use crate::support::{InProcess, Modules, PATIENCE, TestDatabase, eventually, stepped};
 
 /// Filters that are tried against the log of one test.
@@ -261,7 +263,7 @@ async fn a_guest_gets_the_parts_of_events_that_it_asks_for() {
             .fetch_all(database.pool())
             .await
             .expect("rows");
-    let nothing = r#""" 0 0 Payload::Json("") false None None []"#;
+    let nothing = r#""" 0 0 Json("") false None None []"#;
     let expected: Vec<_> = streams
         .into_iter()
         .map(|stream| ("Seen".to_owned(), stream, nothing.to_owned()))
@@ -318,4 +320,60 @@ async fn what_is_read_of_events_is_what_is_asked_for() {
             assert_eq!(look(&one), look(from), "{other:?} of {part:?}");
         }
     }
+}
+
+/// The SDK takes events part by part; a guest of another toolchain one by one. Both see all of them alike.
+#[tokio::test]
+async fn a_guest_gets_the_same_events_whichever_way_it_takes_them() {
+    let database = TestDatabase::new().await;
+    let told = NewEvent {
+        metadata: serde_json::value::to_raw_value(&serde_json::json!({"by": "me"})).expect("JSON"),
+        tags: vec!["vip".to_owned(), "zoë".to_owned()],
+        causation_id: Some(uuid::Uuid::from_u128(7)),
+        correlation_id: Some(uuid::Uuid::from_u128(8)),
+        ..event("Told", &serde_json::json!({"owner": "Zoë"}))
+    };
+    let bare = NewEvent::new("Bare");
+    database.append("one", &[told.clone(), bare.clone()]).await;
+    database.append("two", &[bare, told]).await;
+    let modules = Modules::with(&["shows_events", "shows_events_one_by_one"]);
+    let mut host = stepped(&database, &modules).await;
+
+    host.once().await.expect("caught up");
+
+    let limit = ReadLimit {
+        events: 10,
+        bytes: usize::MAX,
+    };
+    let everything = ReadFilter::from(&Filter::default());
+    let store = database.store();
+    let log = store.read_events(0, i64::MAX, &everything, limit).await;
+    let expected: Vec<String> = log.expect("read").events.iter().map(shown).collect();
+    assert_eq!(expected.len(), 4);
+    for query in [
+        "SELECT event FROM shows_events_1.shown ORDER BY position",
+        "SELECT event FROM shows_events_one_by_one_1.shown ORDER BY position",
+    ] {
+        let shown: Vec<String> = column(database.pool(), query).await;
+        assert_eq!(shown, expected, "{query}");
+    }
+}
+
+/// As the guest `shows_events` shows it.
+fn shown(event: &RecordedEvent) -> String {
+    let metadata: BTreeMap<String, String> =
+        serde_json::from_str(event.metadata()).expect("an object");
+    let cause = |id: Option<uuid::Uuid>| id.map(|id| id.to_string());
+    format!(
+        "{} {} {} {} {} {} {metadata:?} {:?} {:?} {:?}",
+        event.id,
+        event.stream(),
+        event.version,
+        event.event_type(),
+        event.recorded_at_micros,
+        event.data(),
+        cause(event.causation_id),
+        cause(event.correlation_id),
+        event.tags
+    )
 }

@@ -13,6 +13,7 @@ wit_bindgen::generate!({
             export projectionist:guest/lifecycle@0.1.0;
             export projectionist:guest/recovery@0.1.0;
             export projectionist:guest/batch@0.1.0;
+            export projectionist:guest/chunk-handler@0.1.0;
         }
     ",
     world: "projectionist:sdk/guest",

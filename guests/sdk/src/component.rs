@@ -1,9 +1,9 @@
 //! From a builder to the exports of a component.
 
 use crate::bindings::exports::projectionist::guest::{
-    batch, description, handler, lifecycle, recovery,
+    batch, chunk_handler, description, handler, lifecycle, recovery,
 };
-use crate::bindings::projectionist::events::types::Event;
+use crate::bindings::projectionist::events::types::{Chunk, Event};
 use crate::bindings::projectionist::guest::types::{Descriptor, Failure, Verdict};
 use crate::extract::Delivery;
 use crate::in_hand;
@@ -27,6 +27,12 @@ impl<D: Definition> description::Guest for D {
 impl<D: Definition> handler::Guest for D {
     fn handle(events: Vec<Event>) -> Result<(), Failure> {
         D::define().handle(events)
+    }
+}
+
+impl<D: Definition> chunk_handler::Guest for D {
+    fn handle_chunk(events: Chunk) -> Result<(), Failure> {
+        D::define().handle_chunk(events)
     }
 }
 

@@ -1,12 +1,13 @@
 //! One call of `handle`: each event to its handlers, and how far it got.
 
-use crate::bindings::projectionist::events::types::Event;
+use crate::bindings::projectionist::events::types::{Chunk as WireChunk, Event};
 use crate::bindings::projectionist::guest::types::Failure as WireFailure;
 use crate::extract::{ChunkEnd, Delivery};
 use crate::failure::Result;
 use crate::filter::matches;
 use crate::fold::Chunk;
 use crate::in_hand;
+use crate::message::Message;
 use crate::subscriber::Subscriber;
 
 impl<S: Delivery + 'static> Subscriber<S> {
@@ -19,20 +20,35 @@ impl<S: Delivery + 'static> Subscriber<S> {
     /// What runs [`after_chunk`](Self::after_chunk) failed, or the host refuses a row, for several events at once. Nobody knows which of them it was,
     /// and a trap makes the host look for it; with one event in the call it is a failure like any other.
     pub fn handle(&self, events: Vec<Event>) -> Result<(), WireFailure> {
-        // Where it fails, the host gives up what was changed, and so does this.
-        self.deliver_all(events).inspect_err(|_| in_hand::forget())
+        self.handle_all(events.into_iter().map(Message::from))
     }
 
-    fn deliver_all(&self, events: Vec<Event>) -> Result<(), WireFailure> {
+    /// The same for events that come part by part.
+    ///
+    /// # Errors
+    /// As those of [`handle`](Self::handle).
+    ///
+    /// # Panics
+    /// As [`handle`](Self::handle).
+    pub fn handle_chunk(&self, events: WireChunk) -> Result<(), WireFailure> {
+        self.handle_all(Message::all_of(events))
+    }
+
+    fn handle_all(&self, messages: impl Iterator<Item = Message>) -> Result<(), WireFailure> {
         let chunk = Chunk::default();
-        let deliveries: Vec<S> = events
-            .into_iter()
-            .map(|event| S::new(event.into(), chunk.clone()))
+        let deliveries: Vec<S> = messages
+            .map(|message| S::new(message, chunk.clone()))
             .collect();
+        // Where it fails, the host gives up what was changed, and so does this.
+        self.deliver_all(&deliveries, chunk)
+            .inspect_err(|_| in_hand::forget())
+    }
+
+    fn deliver_all(&self, deliveries: &[S], chunk: Chunk) -> Result<(), WireFailure> {
         if deliveries.len() > 1 {
             self.prefetches
                 .iter()
-                .try_for_each(|prefetch| prefetch(&deliveries))
+                .try_for_each(|prefetch| prefetch(deliveries))
                 .map_err(|failure| failure.into_wire(0))?;
         }
         for (delivery, handled) in deliveries.iter().zip(0..) {

@@ -84,7 +84,7 @@ pub use filter::Clause;
 pub use fold::Fold;
 pub use handler::Handler;
 pub use http::{Answer, ErrorCode, Http, HttpError, Request};
-pub use message::{DecodeError, Message, Payload};
+pub use message::{DecodeError, Message, Payload, PayloadRef};
 pub use parts::Parts;
 pub use projectionist_sdk_derive::Table;
 pub use recovery::{FailedAttempt, Recovery, Verdict};

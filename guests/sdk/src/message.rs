@@ -2,7 +2,9 @@
 
 pub use crate::bindings::projectionist::events::types::Payload;
 
-use crate::bindings::projectionist::events::types::Event as WireEvent;
+use crate::bindings::projectionist::events::types::{
+    Chunk as WireChunk, Event as WireEvent, Texts,
+};
 use crate::event::RecordedAt;
 use serde::de::DeserializeOwned;
 use std::error::Error;
@@ -10,43 +12,90 @@ use std::fmt;
 use std::rc::Rc;
 
 /// A whole event. Cloning it is cheap.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Message(Rc<WireEvent>);
+#[derive(Clone)]
+pub struct Message {
+    /// Those that came together. Parts that no handler looks at have no entries.
+    events: Rc<Events>,
+    index: usize,
+}
+
+struct Events {
+    chunk: WireChunk,
+    /// The body in place of JSON, of one that came alone.
+    bytes: Option<Vec<u8>>,
+}
+
+/// The body of an event, a [`Payload`] that lies in the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadRef<'a> {
+    /// The text exactly as stored.
+    Json(&'a str),
+    /// A body that is not JSON.
+    Bytes(&'a [u8]),
+}
+
+/// Everything about an event, to compare and to show.
+type Parts<'a> = (
+    u64,
+    &'a str,
+    &'a str,
+    u64,
+    &'a str,
+    RecordedAt,
+    PayloadRef<'a>,
+    &'a str,
+    Option<&'a str>,
+    Option<&'a str>,
+    &'a [String],
+);
 
 impl Message {
+    /// Every event of a chunk.
+    pub(crate) fn all_of(chunk: WireChunk) -> impl Iterator<Item = Message> {
+        let count = chunk.positions.len();
+        let events = Rc::new(Events { chunk, bytes: None });
+        (0..count).map(move |index| Message {
+            events: events.clone(),
+            index,
+        })
+    }
+
     /// Place in the global order; strictly increasing, holes are normal.
     pub fn position(&self) -> u64 {
-        self.0.position
+        self.number(&self.chunk().positions)
     }
 
     /// Globally unique, lower-case UUID text.
     pub fn id(&self) -> &str {
-        &self.0.id
+        self.text(&self.chunk().ids)
     }
 
     /// The stream it belongs to.
     pub fn stream(&self) -> &str {
-        &self.0.stream
+        self.text(&self.chunk().streams)
     }
 
     /// Its number in the stream, from 1.
     pub fn version(&self) -> u64 {
-        self.0.version
+        self.number(&self.chunk().versions)
     }
 
     /// Its type.
     pub fn event_type(&self) -> &str {
-        &self.0.type_
+        self.text(&self.chunk().types)
     }
 
     /// When the log recorded it.
     pub fn recorded_at(&self) -> RecordedAt {
-        RecordedAt::from_micros(self.0.recorded_at)
+        RecordedAt::from_micros(self.number(&self.chunk().recorded_at))
     }
 
     /// The body as it is stored.
-    pub fn payload(&self) -> &Payload {
-        &self.0.data
+    pub fn payload(&self) -> PayloadRef<'_> {
+        match &self.events.bytes {
+            Some(bytes) => PayloadRef::Bytes(bytes),
+            None => PayloadRef::Json(self.text(&self.chunk().data)),
+        }
     }
 
     /// The body read as `T`.
@@ -54,9 +103,9 @@ impl Message {
     /// # Errors
     /// The body is not JSON or does not fit `T`; the error names type, position and the path inside the body.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        match &self.0.data {
-            Payload::Json(text) => self.decode("data", text),
-            Payload::Bytes(bytes) => Err(self.error(
+        match self.payload() {
+            PayloadRef::Json(text) => self.decode("data", text),
+            PayloadRef::Bytes(bytes) => Err(self.error(
                 "data",
                 ".",
                 format!("it is {} bytes, not JSON", bytes.len()),
@@ -69,22 +118,61 @@ impl Message {
     /// # Errors
     /// The metadata does not fit `T`.
     pub fn metadata<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        self.decode("metadata", &self.0.metadata)
+        self.decode("metadata", self.metadata_text())
     }
 
     /// The event or command that caused this one.
     pub fn causation_id(&self) -> Option<&str> {
-        self.0.causation_id.as_deref()
+        Some(self.text(&self.chunk().causation_ids)).filter(|id| !id.is_empty())
     }
 
     /// What all events of one conversation share.
     pub fn correlation_id(&self) -> Option<&str> {
-        self.0.correlation_id.as_deref()
+        Some(self.text(&self.chunk().correlation_ids)).filter(|id| !id.is_empty())
     }
 
     /// The tags it was appended with.
     pub fn tags(&self) -> &[String] {
-        &self.0.tags
+        self.chunk().tags.get(self.index).map_or(&[], Vec::as_slice)
+    }
+
+    fn metadata_text(&self) -> &str {
+        self.text(&self.chunk().metadata)
+    }
+
+    fn chunk(&self) -> &WireChunk {
+        &self.events.chunk
+    }
+
+    fn number<N: Copy + Default>(&self, numbers: &[N]) -> N {
+        numbers.get(self.index).copied().unwrap_or_default()
+    }
+
+    fn text<'a>(&self, texts: &'a Texts) -> &'a str {
+        let Some(end) = texts.ends.get(self.index) else {
+            return "";
+        };
+        let begin = match self.index {
+            0 => 0,
+            index => texts.ends[index - 1],
+        };
+        &texts.text[begin as usize..*end as usize]
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        (
+            self.position(),
+            self.id(),
+            self.stream(),
+            self.version(),
+            self.event_type(),
+            self.recorded_at(),
+            self.payload(),
+            self.metadata_text(),
+            self.causation_id(),
+            self.correlation_id(),
+            self.tags(),
+        )
     }
 
     /// Reads fast first, and only at an error once more with the path at hand, which costs on every field.
@@ -107,17 +195,57 @@ impl Message {
     fn error(&self, part: &'static str, path: &str, reason: String) -> DecodeError {
         DecodeError {
             part,
-            event_type: self.0.type_.clone(),
-            position: self.0.position,
+            event_type: self.event_type().to_owned(),
+            position: self.position(),
             path: path.to_owned(),
             reason,
         }
     }
 }
 
+/// One that comes alone.
 impl From<WireEvent> for Message {
     fn from(event: WireEvent) -> Message {
-        Message(Rc::new(event))
+        let (data, bytes) = match event.data {
+            Payload::Json(text) => (text, None),
+            Payload::Bytes(bytes) => (String::new(), Some(bytes)),
+        };
+        let chunk = WireChunk {
+            positions: vec![event.position],
+            types: alone(event.type_),
+            ids: alone(event.id),
+            streams: alone(event.stream),
+            versions: vec![event.version],
+            recorded_at: vec![event.recorded_at],
+            data: alone(data),
+            metadata: alone(event.metadata),
+            causation_ids: alone(event.causation_id.unwrap_or_default()),
+            correlation_ids: alone(event.correlation_id.unwrap_or_default()),
+            tags: vec![event.tags],
+        };
+        Message {
+            events: Rc::new(Events { chunk, bytes }),
+            index: 0,
+        }
+    }
+}
+
+fn alone(text: String) -> Texts {
+    Texts {
+        ends: vec![u32::try_from(text.len()).expect("a text of a guest is shorter than 4 GiB")],
+        text,
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Message) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Message").field(&self.parts()).finish()
     }
 }
 

@@ -13,3 +13,4 @@ pub const RECOVERY: &str = "projectionist:guest/recovery@0.1.0";
 pub const BATCH: &str = "projectionist:guest/batch@0.1.0";
 pub const DESCRIPTION: &str = "projectionist:guest/description@0.1.0";
 pub const HANDLER: &str = "projectionist:guest/handler@0.1.0";
+pub const CHUNK_HANDLER: &str = "projectionist:guest/chunk-handler@0.1.0";

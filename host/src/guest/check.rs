@@ -4,7 +4,7 @@ use subscription::Kind;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::bindings::{BATCH, DESCRIPTION, HANDLER, LIFECYCLE, RECOVERY};
+use super::bindings::{BATCH, CHUNK_HANDLER, DESCRIPTION, HANDLER, LIFECYCLE, RECOVERY};
 use super::settings::Settings;
 
 /// Interfaces of ours that a guest of either kind may import.
@@ -154,7 +154,7 @@ pub(super) fn check_exports(engine: &Engine, component: &Component) -> Result<()
             lacking: wanted.to_owned(),
         });
     }
-    for optional in [LIFECYCLE, RECOVERY, BATCH] {
+    for optional in [LIFECYCLE, RECOVERY, BATCH, CHUNK_HANDLER] {
         if let Some(other) = exports
             .iter()
             .find(|name| package(name) == package(optional) && *name != optional)

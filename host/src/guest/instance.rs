@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use subscription::{ErrorClass, Verdict};
+use subscription::{ErrorClass, EventParts, Verdict};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, Lower, TypedFunc};
 
 use super::bindings::projectionist::guest::types as guest;
-use super::bindings::{BATCH, HANDLER, LIFECYCLE};
+use super::bindings::{BATCH, CHUNK_HANDLER, HANDLER, LIFECYCLE};
 use super::call::Call;
 use super::failure::{DeadlineExceeded, Failure, from_trap};
-use super::imports::{HandedEvent, Ids, hand};
+use super::imports::{Chunk, HandedEvent, Ids, hand};
 use super::limits::{Limits, MAX_FAILURE_DETAILS};
 use super::module::Module;
 use super::state::{CallContext, Said, State, new_store};
@@ -33,18 +33,26 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// The export of the same name; typed anew, because events are handed over from where they are, which the generated types
-    /// cannot.
+    /// Hands over the events in the way that costs least of those which the guest has. The exports are typed anew, because the
+    /// generated types cannot hand over events from where they are.
     async fn handle(
         &mut self,
-        events: &[HandedEvent<'_>],
+        events: &[RecordedEvent],
+        parts: EventParts,
     ) -> wasmtime::Result<Result<(), guest::Failure>> {
         type Handled = (Result<(), guest::Failure>,);
+        if let Some(handle) = self.export::<(&Chunk,), Handled>(CHUNK_HANDLER, "handle-chunk") {
+            let chunk = Chunk::of(events, parts);
+            let (answer,) = handle.call_async(&mut self.store, (&chunk,)).await?;
+            return Ok(answer);
+        }
         let missing =
             || wasmtime::Error::msg("the export `handle` was there when the module was checked");
         let handle = self.export::<(&[HandedEvent<'_>],), Handled>(HANDLER, "handle");
         let handle = handle.ok_or_else(missing)?;
-        let (answer,) = handle.call_async(&mut self.store, (events,)).await?;
+        let ids = Ids::of(events, parts);
+        let handed = hand(events, &ids, parts);
+        let (answer,) = handle.call_async(&mut self.store, (&handed,)).await?;
         Ok(answer)
     }
 
@@ -129,10 +137,7 @@ impl Instance {
         let call = Call::prepare(&mut running.store, "handle", self.limits.handle_timeout_ms);
         let timed = call.clone();
         let handled = call.run(async move {
-            let ids = Ids::of(&events, parts);
-            let handed = hand(&events, &ids, parts);
-            let answer = timed.timed(running.handle(&handed)).await;
-            drop(handed);
+            let answer = timed.timed(running.handle(&events, parts)).await;
             (running, answer)
         });
         let (mut running, answer) = handled.await;

@@ -1,9 +1,9 @@
 //! Sin: says that it handled more events than it was given, and fails.
 
 use projectionist_sdk::bindings::exports::projectionist::guest::{
-    batch, description, handler, lifecycle, recovery,
+    batch, chunk_handler, description, handler, lifecycle, recovery,
 };
-use projectionist_sdk::bindings::projectionist::events::types::Event;
+use projectionist_sdk::bindings::projectionist::events::types::{Chunk, Event};
 use projectionist_sdk::bindings::projectionist::guest::types::{Descriptor, Failure, Verdict};
 use projectionist_sdk::prelude::Projector;
 
@@ -27,6 +27,12 @@ impl handler::Guest for Component {
             message: "handled more than there is".to_owned(),
             details: Vec::new(),
         })
+    }
+}
+
+impl chunk_handler::Guest for Component {
+    fn handle_chunk(_: Chunk) -> Result<(), Failure> {
+        <Component as handler::Guest>::handle(Vec::new())
     }
 }
 

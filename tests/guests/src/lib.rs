@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod calls_out;
 pub mod obeys;
+pub mod shown;
 
 use projectionist_sdk::prelude::*;
 

@@ -118,7 +118,7 @@ fn bytes_are_no_json_but_can_be_had() {
     let whole = Projector::new("accounts_1")
         .on_any(move |message: Message| seen.add(format!("{:?}", message.payload())));
     whole.handle(vec![raw.clone()]).expect("nothing fails");
-    assert_eq!(lines.all(), ["Payload::Bytes([1, 2, 3])"]);
+    assert_eq!(lines.all(), ["Bytes([1, 2, 3])"]);
     let typed = Projector::new("accounts_1").on_any(|_: Event<Deposited>| ());
     let failure = typed
         .handle(vec![raw])

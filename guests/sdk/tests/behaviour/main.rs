@@ -1,6 +1,7 @@
 //! What the SDK promises, as far as it shows without a host.
 
 mod arguments;
+mod chunks;
 mod descriptors;
 mod failures;
 mod tables;

@@ -9,7 +9,7 @@ use crate::guest::limits::{Exceeded, MAX_DESCRIPTOR_BYTES};
 use crate::store::value::Value;
 use crate::store::{Column, GuestError, RecordedEvent, RowSet};
 
-/// A single event. A chunk of them is [handed](super::hand) over.
+/// A single event. Those to handle are [handed](super::hand) over, or as a [chunk](super::Chunk).
 pub fn event_to_guest(event: RecordedEvent) -> events::Event {
     events::Event {
         position: event.position.unsigned_abs(),

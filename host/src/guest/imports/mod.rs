@@ -1,6 +1,7 @@
 //! The host's side of the guest interface: one file a capability.
 
 mod append;
+mod chunk;
 mod context;
 mod convert;
 mod handed;
@@ -13,6 +14,7 @@ mod sql;
 use super::bindings::projectionist;
 use super::state::State;
 
+pub(super) use chunk::Chunk;
 pub(super) use convert::{descriptor_from_guest, event_to_guest};
 pub(super) use handed::{Event as HandedEvent, Ids, hand};
 
