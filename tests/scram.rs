@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::cluster::{copy_prepared, enterable_directory};
 use crate::support::modules::compiler;
 use crate::support::rows::{projector, register, touch};
-use crate::support::{Modules, PATIENCE, eventually};
+use crate::support::{Modules, PATIENCE, TestDatabase, eventually};
 
 /// Who administers is let in; everybody else proves that he knows a password.
 const DEMANDS_PASSWORDS: &str = "local all postgres trust\nlocal all all scram-sha-256\n";
@@ -129,6 +129,54 @@ async fn roles_log_in_by_their_secrets_and_nobody_does_without() {
                 "{wrong:?}: {refused}"
             );
         }
+    }
+}
+
+/// Thousands of iterations protect what people choose, and would cost at every login.
+#[tokio::test]
+async fn the_server_checks_a_secret_in_one_iteration() {
+    let server = Server::start().await;
+    let store = server.store().await;
+    register(&store, projector(ID), Status::Active).await;
+
+    touch_both(&store).await;
+
+    let mut admin = PgConnection::connect(server.cluster.url_of("postgres").as_ref())
+        .await
+        .expect("a connection");
+    let kept: Vec<String> = sqlx::query_scalar(
+        r"SELECT left(rolpassword, 16) FROM pg_authid WHERE rolname LIKE 'pj\_%'",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .expect("what the server keeps");
+    assert_eq!(kept, ["SCRAM-SHA-256$1:"; 2]);
+}
+
+/// Two of the test vectors of RFC 4231, the second with a key that is longer than a block.
+#[tokio::test]
+async fn what_stands_for_a_secret_is_made_as_the_rfc_says() {
+    let database = TestDatabase::new().await;
+    for (key, message, expected) in [
+        (
+            "convert_to('Jefe', 'UTF8')",
+            "what do ya want for nothing?",
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (
+            "decode(repeat('aa', 131), 'hex')",
+            "Test Using Larger Than Block-Size Key - Hash Key First",
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+        ),
+    ] {
+        let query = format!(
+            "SELECT encode(projectionist.hmac_sha256({key}, convert_to('{message}', 'UTF8')), 'hex')"
+        );
+        let made: String = sqlx::query_scalar(AssertSqlSafe(query))
+            .fetch_one(database.pool())
+            .await
+            .expect("a code");
+        assert_eq!(made, expected, "{message}");
     }
 }
 
