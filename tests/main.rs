@@ -44,6 +44,7 @@ mod rewinding;
 mod roles;
 mod round_trips;
 mod scram;
+mod sessions;
 mod shadows;
 mod skipping;
 mod sql_sessions;

@@ -222,11 +222,7 @@ async fn append_all(
     calls: &[Call],
     expected: ExpectedVersion,
 ) -> anyhow::Result<Vec<Appended>> {
-    let mut transaction = store
-        .pool()
-        .begin()
-        .await
-        .map_err(store::Error::from_statement)?;
+    let mut transaction = store.begin().await.map_err(store::Error::from_statement)?;
     let mut appended = Vec::new();
     for call in calls {
         appended.extend(

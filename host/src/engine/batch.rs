@@ -160,8 +160,8 @@ async fn attempt(
     let share = Share::of(known, &state, target, portion, began);
     let ahead = read(shared, known, &state, target, &share, &mut carried.ahead).await?;
     let broken = |broken: Broken, state, carried: &mut Carried| {
-        let is_in_doubt = is_presumed || broken.answered_early;
-        FailedBatch::of(broken, state).ended(is_in_doubt, carried)
+        let (failed, is_in_doubt) = broken.into_failed(state, is_presumed);
+        failed.ended(is_in_doubt, carried)
     };
     let mut handled = match handle(shared, known, &state, (batch, early), &share, ahead).await? {
         Ok(handled) => handled,
@@ -528,10 +528,7 @@ async fn commit(
                 status,
             }))
         }
-        Outcome::Refused(error) => {
-            let failure = Failure::of_refused_commit(&error, retry_context);
-            Ok(Err(Broken::at_the_end(failure, events)))
-        }
+        Outcome::Refused(error) => Ok(Err(Broken::at_the_commit(&error, retry_context, events))),
         // What is presumed need not be so.
         Outcome::Overtaken if is_presumed => Ok(Ok(Done::Stale)),
         // Another host was faster: nothing of this batch counts.

@@ -6,7 +6,6 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::handled::{Broken, FailedBatch, Handled};
-use crate::guest::Failure;
 use crate::store::{Change, Error, LaneState, Outcome, failpoint};
 
 /// When this is dropped, the batch is given up, unless it is committed already.
@@ -91,14 +90,13 @@ async fn end(
         }
         Outcome::Overtaken => Ended::Overtaken,
         Outcome::Refused(error) => {
-            let failure = Failure::of_refused_commit(&error, written.retry_context);
-            let broken = Broken::at_the_end(failure, written.events);
+            let broken = Broken::at_the_commit(&error, written.retry_context, written.events);
             failed(broken, state, is_in_doubt)
         }
     })
 }
 
 fn failed(broken: Broken, state: LaneState, is_in_doubt: bool) -> Ended {
-    let is_in_doubt = is_in_doubt || broken.answered_early;
-    Ended::Failed(Box::new(FailedBatch::of(broken, state)), is_in_doubt)
+    let (failed, is_in_doubt) = broken.into_failed(state, is_in_doubt);
+    Ended::Failed(Box::new(failed), is_in_doubt)
 }

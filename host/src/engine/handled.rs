@@ -6,7 +6,7 @@ use super::batch::Done;
 use super::carried::Carried;
 use super::handed::Handed;
 use crate::guest::{Failure, Instance, Said};
-use crate::store::{Batch, KeptRows, LaneState, NewReport};
+use crate::store::{Batch, GuestError, KeptRows, LaneState, NewReport};
 
 /// A batch that the guest is done with.
 pub(super) struct Handled {
@@ -102,6 +102,27 @@ impl Broken {
             answered_early: false,
         }
     }
+
+    /// What the database refused to commit.
+    pub fn at_the_commit(
+        error: &GuestError,
+        retry_context: Option<String>,
+        events: Handed,
+    ) -> Broken {
+        Broken::at_the_end(Failure::of_refused_commit(error, retry_context), events)
+    }
+
+    /// The failed batch, and whether its guest went by what may not have been so: the batch `is_presumed`, or answers came early.
+    pub fn into_failed(self, state: LaneState, is_presumed: bool) -> (FailedBatch, bool) {
+        let is_in_doubt = is_presumed || self.answered_early;
+        let failed = FailedBatch {
+            failure: self.failure,
+            state,
+            events: self.events,
+            before_chunk: self.before_chunk,
+        };
+        (failed, is_in_doubt)
+    }
 }
 
 /// A failure with what is needed to find the culprit and to write it down.
@@ -115,15 +136,6 @@ pub(super) struct FailedBatch {
 }
 
 impl FailedBatch {
-    pub fn of(broken: Broken, state: LaneState) -> FailedBatch {
-        FailedBatch {
-            failure: broken.failure,
-            state,
-            events: broken.events,
-            before_chunk: broken.before_chunk,
-        }
-    }
-
     /// Counts only where the guest went by nothing that may not have been so.
     pub fn ended(self, is_in_doubt: bool, carried: &mut Carried) -> Done {
         carried.forget();

@@ -33,7 +33,7 @@ impl Store {
     /// Lets a version run, if it does not, and makes it the one that is to be live. `muted`: a processor that goes through history
     /// without effects until it is level with the live one.
     pub async fn want(&self, line: &str, id: &str, muted: bool) -> Result<Intended, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         let Some(status) = set_going(&mut transaction, id).await? else {
             return Ok(Intended::Stale);
         };
@@ -54,7 +54,7 @@ impl Store {
 
     /// Nothing but the live version is wanted any more.
     pub async fn want_nothing(&self, line: &str) -> Result<(), Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(include_str!("sql/want_version.sql"))
             .bind(line)
             .bind(None::<&str>)
@@ -74,7 +74,7 @@ impl Store {
         unseen: Unseen,
         wait: Duration,
     ) -> Result<Intended, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(include_str!("sql/set_lock_timeout.sql"))
             .bind(format!("{}ms", wait.as_millis().max(1)))
             .execute(&mut *transaction)

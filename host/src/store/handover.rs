@@ -53,7 +53,7 @@ impl Store {
 
     /// Whether the next version is level with the live one. From then on it stays so for all snapshots to come.
     pub async fn confirm_handover(&self, handover: &Handover) -> Result<Level, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         set_lock_timeout(&mut transaction).await?;
         // With the live lane in hand, no batch is open that began before it was held back.
         let versions: Vec<&str> = handover.from.iter().map(String::as_str).collect();

@@ -81,7 +81,7 @@ impl Store {
 
     /// Replaces what is known of a host's directory.
     pub async fn keep_host_files(&self, host: Uuid, files: &[HostFile]) -> Result<(), Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         for file in files {
             sqlx::query(include_str!("sql/keep_host_file.sql"))
                 .bind(host)

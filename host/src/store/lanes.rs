@@ -99,7 +99,7 @@ impl Store {
         to: Status,
         error: &NewLaneError,
     ) -> Result<bool, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         // The lane first, the subscription second, as batches do: the other way round would be a deadlock.
         sqlx::query(include_str!("sql/share_lane.sql"))
             .bind(&key.subscription)

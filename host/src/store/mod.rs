@@ -48,7 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, PgPool, Postgres, Transaction};
 
 pub use activation::{Intended, Unseen};
 pub use admission::MAX_STATEMENT_BYTES;
@@ -178,6 +178,25 @@ impl Store {
     /// The pool behind this handle, for the modules of this floor and for tests.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Begins a transaction. The driver knows that one is open when the server has said so. Given up before that, the session would go back to
+    /// the pool with the transaction, and whatever is done in it next would not be committed. So this goes on when nobody waits for it any
+    /// more, and the transaction is rolled back then.
+    ///
+    /// # Errors
+    /// Those of the pool and of the server.
+    pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await });
+        match begun.await {
+            Ok(begun) => begun,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and everything in it.
+                Err(_) => Err(sqlx::Error::PoolClosed),
+            },
+        }
     }
 
     /// Where events are read from.

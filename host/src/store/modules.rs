@@ -73,7 +73,7 @@ impl Store {
 
     /// Keeps a module although nothing runs it, or lets it go when nothing does.
     pub async fn pin_module(&self, digest: &Digest, pinned: Pinned) -> Result<(), Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(include_str!("sql/pin_module.sql"))
             .bind(digest.as_slice())
             .bind(pinned == Pinned::Yes)

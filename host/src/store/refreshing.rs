@@ -37,7 +37,7 @@ impl Store {
     /// Writes what was taken over. `false`: the row is another by now, look again. Where the beginning changes it waits for a
     /// setup that is under way.
     pub async fn refresh(&self, new: &Refreshed<'_>) -> Result<bool, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         if new.start_position.is_some() {
             sqlx::query(include_str!("sql/lock_lanes.sql"))
                 .bind(new.id)

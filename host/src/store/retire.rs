@@ -51,7 +51,7 @@ impl Store {
     /// own teardown does not run: all that it could do is in the schema that goes.
     pub async fn retire(&self, version: &KeptVersion) -> Result<Retired, Error> {
         let id = version.kept.id.as_str();
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         set_lock_timeout(&mut transaction).await?;
         let line = sqlx::query(include_str!("sql/lock_line.sql"))
             .bind(&version.line)

@@ -143,7 +143,7 @@ impl Store {
     ) -> Result<bool, Error> {
         let descriptor = &new.descriptor;
         let (id, line) = (descriptor.id.as_str(), descriptor.id.line());
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         make_line(&mut transaction, line, descriptor.kind).await?;
         if descriptor.kind == Kind::Processor {
             hold_line(&mut transaction, line).await?;
@@ -212,7 +212,7 @@ impl Store {
     /// Chooses where a New subscription begins, exclusive. `false`: it is not New any more, or gone. Waits for a setup that
     /// is under way.
     pub async fn change_start(&self, id: &str, position: i64) -> Result<bool, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(include_str!("sql/lock_lanes.sql"))
             .bind(id)
             .fetch_all(&mut *transaction)
@@ -247,7 +247,7 @@ impl Store {
 
     /// Compare-and-set of a status. `false`: the row was not in `from` any more, look again.
     pub async fn change_status(&self, id: &str, from: Status, to: Status) -> Result<bool, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         let changed = change_status(&mut transaction, id, from, to).await?;
         notify_control(&mut transaction).await?;
         transaction.commit().await?;
@@ -261,7 +261,7 @@ impl Store {
         from: Status,
         to: Status,
     ) -> Result<bool, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         let changed = change_status(&mut transaction, id, from, to).await?;
         if changed {
             sqlx::query(include_str!("sql/reset_error.sql"))
@@ -277,7 +277,7 @@ impl Store {
     /// Same id, other bytes or settings: takes them over. New code is a new chance: it resets the retry counter, and an
     /// error goes back to where it came from. `false`: the row had other bytes, look again.
     pub async fn swap_module(&self, swap: &Swap<'_>) -> Result<bool, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         let swapped = sqlx::query(include_str!("sql/swap_module.sql"))
             .bind(swap.id)
             .bind(swap.from.as_slice())
@@ -310,7 +310,7 @@ impl Store {
 
     /// Drops the schema of a subscription and its rows. Waits for the batches that are open on its lanes.
     pub async fn remove_subscription(&self, id: &str) -> Result<bool, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(include_str!("sql/lock_lanes.sql"))
             .bind(id)
             .fetch_all(&mut *transaction)

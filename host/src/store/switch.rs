@@ -35,7 +35,7 @@ pub enum Switched {
 impl Store {
     /// Switches a line. `wait`: how long each lock is waited for; others wait behind it for so long.
     pub async fn switch(&self, handover: &Handover, wait: Duration) -> Result<Switched, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(include_str!("sql/set_lock_timeout.sql"))
             .bind(format!("{}ms", wait.as_millis().max(1)))
             .execute(&mut *transaction)
@@ -63,7 +63,7 @@ pub struct Held {
 impl Store {
     /// Holds a version where it is, until what is returned is dropped or used. `None`: a batch of it is open.
     pub async fn hold_lanes(&self, id: &str) -> Result<Option<Held>, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         set_lock_timeout(&mut transaction).await?;
         let locked = lock_lanes(&mut transaction, &[id]).await?;
         let position = locked.ok().and_then(|positions| positions.get(id).copied());

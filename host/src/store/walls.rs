@@ -81,7 +81,7 @@ impl Store {
 
     /// Makes or mends the roles of one subscription. `false`: there is no such subscription.
     pub(in crate::store) async fn make_roles_of(&self, id: &str) -> Result<bool, Error> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.begin().await?;
         let made = make_roles(&mut transaction, id).await?;
         transaction.commit().await?;
         Ok(made)

@@ -50,8 +50,7 @@ impl Batch {
         }
         self.parted = self.rows.upserting()?;
         let knows_all = self.rows.settle() && !self.has_written_unknown;
-        let rows = std::mem::replace(&mut self.rows, Rows::new(&self.key.subscription));
-        let mut left = KeptRows::new(rows, self.state.generation, to);
+        let mut left = self.keep_rows(to);
         left.knows_all = knows_all;
         Ok(Some(left))
     }

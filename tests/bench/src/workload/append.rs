@@ -35,7 +35,11 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
                 .sample(WORKLOAD, contender, &database, Path::new(""))
                 .await?;
             rounds.add(contender, sample);
-            host.finish(bench).await?;
+            let host = host.finish(bench).await?;
+            eprintln!(
+                "{WORKLOAD:<9} {:<24} {host}",
+                format!("host beside {contender}")
+            );
             watcher.close().await?;
             bench.server.drop(&database).await?;
         }

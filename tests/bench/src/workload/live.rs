@@ -26,8 +26,8 @@ const APPENDS: u32 = 70;
 const WAITING: u8 = 19;
 
 /// Between two appends, which go to other logs: long enough for each log to be idle, and never the same, so that no clock is in step with it.
-const PAUSE: Duration = Duration::from_millis(40);
-const PAUSE_STEPS_MS: u32 = 30;
+const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE_STEPS_MS: u32 = 25;
 
 /// Between two looks at the row.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
