@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -65,14 +65,8 @@ impl Importer {
 
     /// Writes one chunk in one transaction.
     pub async fn write(&mut self, chunk: &[ImportLine]) -> Result<Written, Error> {
-        let mut connection = self
-            .store
-            .pool()
-            .acquire()
-            .await
-            .map_err(Error::from_statement)?;
         for attempt in 1.. {
-            match self.try_write(&mut connection, chunk).await {
+            match self.try_write(chunk).await {
                 Err(error) if attempt < ATTEMPTS && is_race(&error) => {
                     self.versions.clear();
                     self.ids = Ids::LookedUp;
@@ -84,12 +78,8 @@ impl Importer {
         unreachable!("the last attempt returns")
     }
 
-    async fn try_write(
-        &mut self,
-        connection: &mut PgConnection,
-        chunk: &[ImportLine],
-    ) -> Result<Written, Error> {
-        let mut transaction = connection.begin().await.map_err(Error::from_statement)?;
+    async fn try_write(&mut self, chunk: &[ImportLine]) -> Result<Written, Error> {
+        let mut transaction = self.store.begin().await.map_err(Error::from_statement)?;
         // An event lost in a crash after somebody saw it would give its number to another event.
         sqlx::query(include_str!("sql/commit_durably.sql"))
             .execute(&mut *transaction)

@@ -8,7 +8,7 @@ use crate::Bench;
 use crate::contender::{self, Contender};
 use crate::report::{Report, Rounds};
 
-const ROUNDS: u32 = 4;
+const ROUNDS: u32 = 3;
 
 const EMPTY_TRIGGER: &str = "CREATE OR REPLACE FUNCTION projectionist.ring_the_bell() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN NULL; END'";
