@@ -1,6 +1,6 @@
-//! Looking at the directory of modules: names and contents, stable over two looks. A file event is only a hint to look.
+//! Looking at the directory of modules: names and contents, stable over two looks, or known to be whole. A file event is only a hint to look.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ pub const MARKER: &str = ".projectionist";
 /// Largest marker that is believed, in bytes: a line for each module that there may be.
 const MAX_MARKER_BYTES: u64 = 1024 * 1024;
 
+/// Modules that are remembered as whole.
+const MAX_WHOLE: usize = 1_000;
+
 /// Ids, each with the file that holds it.
 pub(super) type Marker = BTreeMap<String, String>;
 
@@ -27,6 +30,8 @@ pub(super) type Marker = BTreeMap<String, String>;
 pub(super) struct Directory {
     path: PathBuf,
     seen: HashMap<String, Seen>,
+    /// Contents that were modules: none of them is half a file.
+    whole: HashSet<Digest>,
 }
 
 struct Seen {
@@ -72,7 +77,16 @@ impl Directory {
         Directory {
             path,
             seen: HashMap::new(),
+            whole: HashSet::new(),
         }
+    }
+
+    /// From now on this content need not hold still, as when a module goes back to an earlier one.
+    pub fn is_whole(&mut self, digest: Digest) {
+        if self.whole.len() >= MAX_WHOLE {
+            self.whole.clear();
+        }
+        self.whole.insert(digest);
     }
 
     pub fn path(&self) -> &Path {
@@ -189,9 +203,8 @@ impl Directory {
         }
         let digest: Digest = Sha256::digest(file.read(MAX_MODULE_BYTES)?).into();
         let held_still = self.seen.get(name).is_some_and(|seen| {
-            seen.stamp == stamp
-                && seen.settings_stamp == settings_stamp
-                && seen.digest == Some(digest)
+            let is_same = seen.stamp == stamp && seen.digest == Some(digest);
+            seen.settings_stamp == settings_stamp && (is_same || self.whole.contains(&digest))
         });
         let found = if held_still {
             Some(read_settings(path, digest, settings)?)
@@ -297,6 +310,25 @@ mod tests {
         assert_eq!(names(&directory.look()), (vec!["a.wasm"], vec![]));
         fs::remove_file(root.path().join("a.wasm")).expect("removed");
         assert_eq!(names(&directory.look()), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_was_a_module_before_counts_at_once_unless_its_settings_change_too() {
+        let root = tempfile::tempdir().expect("a directory");
+        let put = |name, bytes: &[u8]| fs::write(root.path().join(name), bytes).expect("written");
+        let mut directory = Directory::new(root.path().to_owned());
+        directory.is_whole(Sha256::digest(b"one").into());
+        put("a.wasm", b"one");
+        assert_eq!(names(&directory.look()), (vec![], vec!["a.wasm"]));
+        put("a.wasm", b"other");
+        assert_eq!(names(&directory.look()), (vec![], vec!["a.wasm"]));
+        put("a.wasm", b"one");
+        assert_eq!(names(&directory.look()), (vec!["a.wasm"], vec![]));
+        put("a.wasm", b"other");
+        directory.look();
+        put("a.wasm", b"one");
+        put("a.toml", b"[limits]");
+        assert_eq!(names(&directory.look()), (vec![], vec!["a.wasm"]));
     }
 
     #[test]

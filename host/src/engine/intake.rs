@@ -150,6 +150,9 @@ impl Intake {
         }
         match self.load(name, digest, path, settings.as_deref()).await {
             Ok((module, parsed)) => {
+                if let Some(directory) = &mut self.directory {
+                    directory.is_whole(*digest);
+                }
                 let id = Some(module.descriptor().id.clone());
                 let guest = Some((module, parsed));
                 let fresh = self.judged.contains_key(name);

@@ -114,6 +114,11 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
         .unwrap_or_else(|| guests::target_dir().join("bench"));
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("making the directory {}", directory.display()))?;
+    let wanted = |workload| arguments.workload.is_none_or(|only| only == workload);
+    // What has to be built is built before anything is measured.
+    if wanted(Workload::Peers) {
+        workload::peers::build()?;
+    }
     let bench = Bench {
         events: arguments.events,
         runs: arguments.runs,
@@ -124,7 +129,7 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     let mut report = Report::new(&bench).await?;
     let mut failed = Vec::new();
     for workload in Workload::value_variants() {
-        if arguments.workload.is_none_or(|only| only == *workload) {
+        if wanted(*workload) {
             let began = Instant::now();
             // One that fails leaves the others their say.
             if let Err(failure) = workload.run(&bench, &mut report).await {

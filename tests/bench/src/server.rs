@@ -18,6 +18,9 @@ const EMPTY: &str = "bench_empty";
 /// Rows that go out together.
 const ROWS_AT_A_TIME: usize = 2_000;
 
+const DROP_INDEXES: &str = include_str!("sql/drop_indexes.sql");
+const MAKE_INDEXES: &str = include_str!("sql/make_indexes.sql");
+
 const COPY_EVENTS: &str = "COPY projectionist.events (stream, version, type, data) FROM STDIN";
 
 pub struct Server {
@@ -182,6 +185,7 @@ impl Server {
 
 async fn fill(url: &str, events: u64, accounts: u64) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
+    sqlx::raw_sql(DROP_INDEXES).execute(&mut connection).await?;
     let mut copy = connection.copy_in_raw(COPY_EVENTS).await?;
     let mut events = Events::over(events, accounts).peekable();
     while events.peek().is_some() {
@@ -193,6 +197,7 @@ async fn fill(url: &str, events: u64, accounts: u64) -> anyhow::Result<()> {
         copy.send(rows.into_bytes()).await?;
     }
     copy.finish().await?;
+    sqlx::raw_sql(MAKE_INDEXES).execute(&mut connection).await?;
     // As a log is that has been there for a while: autovacuum has been over it.
     sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) projectionist.events")
         .execute(&mut connection)

@@ -34,7 +34,7 @@ struct Peer {
 }
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    let mut peers = Vec::from(disintegrate()?);
+    let mut peers = Vec::from(disintegrate());
     peers.extend(installed(bench));
     let modules = modules::with(bench, "accounts")?;
     let host = Contender::HostCatchUp;
@@ -145,31 +145,38 @@ fn installed(bench: &Bench) -> Vec<Peer> {
     peers.into_iter().filter(is_there).collect()
 }
 
-/// A workspace of its own, so that its dependencies change nothing of ours.
-fn disintegrate() -> anyhow::Result<[Peer; 2]> {
-    let target_dir = guests::target_dir().join("bench-peers");
+/// Builds those that are written in Rust: a workspace of its own, so that its dependencies change nothing of ours.
+pub fn build() -> anyhow::Result<()> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/disintegrate/Cargo.toml");
     let status = guests::cargo()
         .args(["build", "--release", "--locked", "--manifest-path"])
         .arg(manifest)
         .arg("--target-dir")
-        .arg(&target_dir)
+        .arg(target_dir())
         .status()
         .context("starting cargo for disintegrate")?;
     anyhow::ensure!(
         status.success(),
         "the listener of disintegrate does not build"
     );
+    Ok(())
+}
+
+fn target_dir() -> PathBuf {
+    guests::target_dir().join("bench-peers")
+}
+
+fn disintegrate() -> [Peer; 2] {
     let peer = |contender, synchronous_commit, events| Peer {
         contender,
-        program: target_dir.join("release/peer-disintegrate"),
+        program: target_dir().join("release/peer-disintegrate"),
         script: None,
         synchronous_commit,
         events,
         schema: "disintegrate",
     };
-    Ok([
+    [
         peer(Contender::Disintegrate, "on", DURABLE_SLICE_EVENTS),
         peer(Contender::DisintegrateAsync, "off", SLICE_EVENTS),
-    ])
+    ]
 }
