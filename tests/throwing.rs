@@ -53,7 +53,10 @@ async fn a_running_host_that_throws_stops_by_itself() {
     );
     assert!(error.contains("fell at position 1"), "{said}");
     assert!(error.contains("  because backtrace:\n"), "{said}");
-    assert!(error.contains("guest/handler@0.1.0#handle"), "{said}");
+    assert!(
+        error.contains("guest/chunk-handler@0.1.0#handle-chunk"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -273,6 +273,26 @@ fn nothing_is_left_for_later_or_taken_for_granted() {
 }
 
 #[test]
+fn transactions_of_the_host_begin_at_the_store() {
+    let mut broken = Vec::new();
+    for file in rust_files() {
+        let is_the_store = file.path == "host/src/store/mod.rs";
+        if file.path.starts_with("host/src/") && !is_the_store {
+            let code = file.without_tests();
+            broken.extend(code.wrong(|line| {
+                [".pool().begin(", "connection.begin("]
+                    .iter()
+                    .any(|begin| line.contains(begin))
+            }));
+        }
+    }
+    assert_none(
+        "`Store::begin` leaves no session in a transaction when it is given up, which the driver does",
+        broken,
+    );
+}
+
+#[test]
 fn every_statement_is_used() {
     let all = files();
     let is_statement = |file: &&Source| {
