@@ -34,6 +34,7 @@ struct Peer {
 }
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    build()?;
     let mut peers = Vec::from(disintegrate());
     peers.extend(installed(bench));
     let modules = modules::with(bench, "accounts")?;
