@@ -1,5 +1,7 @@
 //! `execute-many`: a statement once for each list of parameters, as if each were a call of its own.
 
+use std::fmt::Write as _;
+
 use projectionist::store::{Batch, Change, Outcome, Value};
 use uuid::Uuid;
 
@@ -99,11 +101,20 @@ async fn a_list_that_does_not_fit_is_refused_before_anything_is_run() {
         error.message,
         "parameter $2: text must not contain the character NUL"
     );
+    // The same of a statement that the batch knows.
+    assert_eq!(batch.execute_many(INSERT, &spread(200, 200)).await, Ok(200));
+    let error = batch.execute_many(INSERT, &lists).await;
+    let error = error.expect_err("no text has that character");
+    assert_eq!(error.kind, "bad-parameter");
     let found = batch
-        .query("SELECT 1 FROM account", &[])
+        .query("SELECT 1 FROM account WHERE balance = 1", &[])
         .await
         .expect("rows");
-    assert_eq!(found.rows.len(), 0);
+    assert_eq!(
+        found.rows.len(),
+        200,
+        "they are as the first call left them"
+    );
 }
 
 /// Lists with the keys that a number gives, so often.
@@ -214,4 +225,77 @@ async fn every_type_is_the_same_alone_and_among_many() {
                        (SELECT string_agg(alone::text, '|' ORDER BY id) FROM alone)";
     let found = batch.query(rows, &[]).await.expect("a row");
     assert_eq!(found.rows[0][0], found.rows[0][1]);
+}
+
+/// What a table has beside a key `id` and a number `n`, what else an upsert adds to it, and whether its rows are independent.
+const TABLES: [(&str, &str, bool); 6] = [
+    ("", "n = t.n + excluded.n", true),
+    ("UNIQUE (n)", "n = excluded.n", false),
+    ("EXCLUDE (n WITH =)", "n = excluded.n", false),
+    ("m bigserial", "n = t.n * 2 + excluded.n", false),
+    (
+        "m bigint GENERATED ALWAYS AS IDENTITY",
+        "n = t.n * 2 + excluded.n",
+        false,
+    ),
+    ("m bigint", "m = nextval('counter_NAME')", false),
+];
+
+/// Lists of a hundred keys, each twice in a row, with numbers that no two rows ever have at once if the order is kept.
+fn pairs() -> Vec<Vec<Value>> {
+    let list = |number: i64| {
+        let id = number / 2;
+        let n = if number % 2 == 0 { 0 } else { id + 1 };
+        vec![Value::Integer(id), Value::Integer(n)]
+    };
+    (0..200).map(list).collect()
+}
+
+#[tokio::test]
+async fn nobody_can_tell_that_lists_of_different_rows_change_places() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["runs_sql"]);
+    let mut setup =
+        String::from("CREATE SEQUENCE counter_many\n---\nCREATE SEQUENCE counter_alone");
+    for (index, (beside, ..)) in TABLES.iter().enumerate() {
+        for name in ["many", "alone"] {
+            let beside = if beside.is_empty() {
+                String::new()
+            } else {
+                format!(", {beside}")
+            };
+            let table =
+                format!("CREATE TABLE {name}_{index} (id bigint PRIMARY KEY, n bigint{beside})");
+            write!(setup, "\n---\n{table}").expect("written");
+        }
+    }
+    let settings = format!("[settings]\nsetup = \"\"\"\n{setup}\"\"\"\n");
+    std::fs::write(modules.file("runs_sql.toml"), settings).expect("written");
+    let mut host = stepped(&database, &modules).await;
+    host.once().await.expect("set up");
+    let mut batch = opened(&database.store(), "runs_sql_1").await;
+    for (index, (beside, change, is_independent)) in TABLES.iter().enumerate() {
+        let upsert = |name| {
+            let change = change.replace("NAME", name);
+            format!(
+                "INSERT INTO {name}_{index} AS t (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET {change}"
+            )
+        };
+        let affected = batch.execute_many(&upsert("many"), &pairs()).await;
+        assert_eq!(affected, Ok(200), "{beside} {change}");
+        for list in pairs() {
+            assert_eq!(batch.execute(&upsert("alone"), &list).await, Ok(1));
+        }
+        let rows = format!(
+            "SELECT (SELECT string_agg(r::text, '|' ORDER BY id) FROM many_{index} r),
+                    (SELECT string_agg(r::text, '|' ORDER BY id) FROM alone_{index} r),
+                    (SELECT count(DISTINCT cmin::text) FROM many_{index})"
+        );
+        let found = batch.query(&rows, &[]).await.expect("a row");
+        assert_eq!(found.rows[0][0], found.rows[0][1], "{beside} {change}");
+        // The last of each pair wrote the row: by one statement for all of them, or by one for each.
+        let statements = if *is_independent { 1 } else { 100 };
+        let found = &found.rows[0][2];
+        assert_eq!(*found, Value::Integer(statements), "{beside} {change}");
+    }
 }

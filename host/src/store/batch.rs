@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::admission::admit_definition;
 use super::append::{Appended, ExpectedVersion};
 use super::leased::Leased;
-use super::many::Work;
+use super::many::Known;
 use super::proof::{Authority, digest};
 use super::rows::{KeptRows, Rows, Writing};
 use super::statement::{self, Column, RowSet};
@@ -185,6 +185,7 @@ pub struct Batch {
     grant: Grant,
     durability: Durability,
     rows: Rows,
+    known: Known,
     /// What remains of rows that went to the next batch.
     parted: Vec<Writing>,
     appends: Vec<PendingAppend>,
@@ -236,6 +237,7 @@ impl Batch {
             grant,
             durability,
             rows: Rows::new(&key.subscription),
+            known: Known::default(),
             parted: Vec::new(),
             appends: Vec::new(),
             aborted: None,
@@ -295,32 +297,6 @@ impl Batch {
             statement::execute(self.connection(), sql, parameters),
         )
         .await;
-        self.after(result.map_err(GuestError::of_the_guest))
-    }
-
-    /// Runs one statement once for each list of parameters.
-    pub async fn execute_many(
-        &mut self,
-        sql: &str,
-        lists: &[Vec<Value>],
-    ) -> Result<u64, GuestError> {
-        if let [parameters] = lists {
-            return self.execute(sql, parameters).await;
-        }
-        self.before_statement(sql).await?;
-        let patience = self.patience();
-        let work = bounded(patience, Work::of(self.connection(), sql, lists)).await;
-        let work = self.after(work.map_err(GuestError::of_the_guest))?;
-        if let Some(affected) = work.affects()
-            && self.behind.is_allowed
-        {
-            self.run_behind(work);
-            // It begins on this thread, before the guest goes on here.
-            tokio::task::yield_now().await;
-            return Ok(affected);
-        }
-        self.busy = true;
-        let result = bounded(patience, work.run(self.connection())).await;
         self.after(result.map_err(GuestError::of_the_guest))
     }
 
@@ -466,8 +442,16 @@ impl Batch {
     /// A statement that is refused ends the batch as one that fails does: a guest that goes on regardless has not handled
     /// anything.
     async fn before_statement(&mut self, sql: &str) -> Result<(), GuestError> {
+        self.admit_statement(sql).await?;
+        self.before_admitted().await
+    }
+
+    async fn admit_statement(&mut self, sql: &str) -> Result<(), GuestError> {
         let admitted = self.admit(sql).await;
-        self.after(admitted)?;
+        self.after(admitted)
+    }
+
+    async fn before_admitted(&mut self) -> Result<(), GuestError> {
         self.take_lane().await?;
         self.flush_rows().await
     }

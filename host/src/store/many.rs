@@ -1,6 +1,7 @@
 //! One statement of a guest with many lists of parameters, without a round trip for each.
 //!
-//! INSERTs of rows that do not conflict with one another are [merged](merged) into one of several rows. For everything else
+//! INSERTs of rows that do not conflict with one another are [merged](merged) into one of several rows, in their order or, where
+//! nobody can tell, [in another](prepared). For everything else
 //! the statement is prepared under a name, and then executed by many short statements in one message: the driver cannot
 //! send a prepared statement twice without waiting for the first answer. The simple protocol takes many statements at once,
 //! but no parameters: they travel as literals. The text of the guest itself goes through the extended protocol alone, which
@@ -8,18 +9,20 @@
 
 mod encoded;
 mod merged;
+mod prepared;
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlx::postgres::{PgArguments, PgStatement};
+use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, PgConnection};
 
 use super::GuestError;
-use super::statement::{bad_parameter, parameter_types, prepare};
+use super::statement::bad_parameter;
 use super::value::{self, Value};
 use encoded::Encoded;
-use merged::Merged;
+use merged::Run;
+pub(super) use prepared::Known;
+use prepared::Prepared;
 
 /// Bytes of one message, at least those of one list of parameters.
 const MESSAGE_BYTES: usize = 256 * 1024;
@@ -29,6 +32,9 @@ const MERGED_LISTS_MAX: usize = 1_000;
 
 /// Lists that a merged statement has on average, for it to pay: it costs a round trip.
 const MERGED_LISTS_MIN: usize = 8;
+
+/// Lists for which it is worth finding out all that can be known of a statement, since that costs a round trip.
+const LISTS_MANY: usize = 100;
 
 /// A name that no other statement of a connection has.
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
@@ -41,9 +47,10 @@ pub(super) struct Work(How);
 
 enum How {
     Merged {
-        merged: Merged,
-        lists: Encoded,
-        runs: Vec<Range<usize>>,
+        sql: String,
+        runs: Vec<PgArguments>,
+        /// How many rows it touches unless it fails, where that can be said before.
+        affects: Option<u64>,
     },
     Each {
         sql: String,
@@ -54,17 +61,34 @@ enum How {
 impl Work {
     pub async fn of(
         connection: &mut PgConnection,
+        known: &mut Known,
         sql: &str,
         lists: &[Vec<Value>],
     ) -> Result<Work, GuestError> {
-        let statement = prepare(connection, sql).await?;
-        let encoded = Encoded::of(&statement, lists)?;
-        if let Some((merged, runs)) = merge(sql, &statement, &encoded) {
-            return Ok(Work(How::Merged {
-                merged,
-                lists: encoded,
-                runs,
-            }));
+        if lists.len() >= LISTS_MANY {
+            let prepared = known.learn(connection, sql).await?;
+            return Work::with(prepared, sql, lists);
+        }
+        let prepared = Prepared::of(connection, sql).await?;
+        Work::with(&prepared, sql, lists)
+    }
+
+    /// The same without a word to the server, if the statement is known.
+    pub fn of_known(
+        known: &Known,
+        sql: &str,
+        lists: &[Vec<Value>],
+    ) -> Result<Option<Work>, GuestError> {
+        let prepared = known.get(sql);
+        prepared
+            .map(|prepared| Work::with(prepared, sql, lists))
+            .transpose()
+    }
+
+    fn with(prepared: &Prepared, sql: &str, lists: &[Vec<Value>]) -> Result<Work, GuestError> {
+        let encoded = Encoded::of(&prepared.statement, lists)?;
+        if let Some(merged) = merge(prepared, &encoded)? {
+            return Ok(Work(merged));
         }
         let lists = lists.iter().map(|list| texts(list));
         Ok(Work(How::Each {
@@ -76,52 +100,57 @@ impl Work {
     /// How many rows it touches unless it fails, where that can be said before.
     pub fn affects(&self) -> Option<u64> {
         match &self.0 {
-            How::Merged { merged, lists, .. } if merged.touches_each => {
-                u64::try_from(lists.len()).ok()
-            }
-            How::Merged { .. } | How::Each { .. } => None,
+            How::Merged { affects, .. } => *affects,
+            How::Each { .. } => None,
         }
     }
 
-    /// Runs the statement once for each list of parameters, in their order.
+    /// Runs the statement once for each list of parameters, in an order in which nobody can tell it from theirs.
     pub async fn run(self, connection: &mut PgConnection) -> Result<u64, GuestError> {
         match self.0 {
-            How::Merged {
-                merged,
-                lists,
-                runs,
-            } => execute_merged(connection, merged, &lists, runs).await,
+            How::Merged { sql, runs, .. } => execute_merged(connection, &sql, runs).await,
             How::Each { sql, lists } => execute_each(connection, &sql, &lists).await,
         }
     }
 }
 
-/// The merged statement and the lists that it is run with, if that pays.
-fn merge(
-    sql: &str,
-    statement: &PgStatement,
-    lists: &Encoded,
-) -> Option<(Merged, Vec<Range<usize>>)> {
-    let merged = Merged::of(sql, parameter_types(statement))?;
-    let runs = merged.runs(lists, MERGED_LISTS_MAX);
-    (lists.len() >= runs.len() * MERGED_LISTS_MIN).then_some((merged, runs))
+/// The lists in merged statements, if that pays.
+fn merge(prepared: &Prepared, lists: &Encoded) -> Result<Option<How>, GuestError> {
+    let Some(merged) = &prepared.merged else {
+        return Ok(None);
+    };
+    let runs = if prepared.is_independent {
+        merged.runs_by_turn(lists, MERGED_LISTS_MAX)
+    } else {
+        merged.runs(lists, MERGED_LISTS_MAX)
+    };
+    if lists.len() < runs.len() * MERGED_LISTS_MIN {
+        return Ok(None);
+    }
+    let arguments = |run: Run| -> Result<PgArguments, GuestError> {
+        let mut arguments = PgArguments::default();
+        for (place, array) in merged.arrays.iter().enumerate() {
+            let added = arguments.add(lists.column(&run, place, *array));
+            added.map_err(|misfit| bad_parameter(place, &misfit))?;
+        }
+        Ok(arguments)
+    };
+    let affects = merged.touches_each.then(|| lists.len() as u64);
+    Ok(Some(How::Merged {
+        sql: merged.sql.clone(),
+        runs: runs.into_iter().map(arguments).collect::<Result<_, _>>()?,
+        affects,
+    }))
 }
 
 async fn execute_merged(
     connection: &mut PgConnection,
-    merged: Merged,
-    lists: &Encoded,
-    runs: Vec<Range<usize>>,
+    sql: &str,
+    runs: Vec<PgArguments>,
 ) -> Result<u64, GuestError> {
     let mut affected = 0;
-    for run in runs {
-        let mut arguments = PgArguments::default();
-        for (place, array) in merged.arrays.iter().enumerate() {
-            let added = arguments.add(lists.column(run.clone(), place, *array));
-            added.map_err(|misfit| bad_parameter(place, &misfit))?;
-        }
-        let sql = AssertSqlSafe(merged.sql.clone());
-        let query = sqlx::query_with(sql, arguments);
+    for arguments in runs {
+        let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments);
         affected += query.execute(&mut *connection).await?.rows_affected();
     }
     Ok(affected)

@@ -11,6 +11,7 @@ use super::{Batch, bounded};
 use crate::store::GuestError;
 use crate::store::leased::Leased;
 use crate::store::many::Work;
+use crate::store::value::Value;
 
 /// What is under way although it has been answered: one statement at most, with the connection that it runs on. It is given up when this is
 /// dropped.
@@ -30,6 +31,44 @@ impl Behind {
 }
 
 impl Batch {
+    /// Runs one statement once for each list of parameters.
+    pub async fn execute_many(
+        &mut self,
+        sql: &str,
+        lists: &[Vec<Value>],
+    ) -> Result<u64, GuestError> {
+        if let [parameters] = lists {
+            return self.execute(sql, parameters).await;
+        }
+        self.admit_statement(sql).await?;
+        // What can be made ready is, while the server may still be at work.
+        let ready = Work::of_known(&self.known, sql, lists);
+        let ready = self.after(ready)?;
+        self.before_admitted().await?;
+        let patience = self.patience();
+        let work = match ready {
+            Some(work) => work,
+            None => {
+                let leased = self.connection.as_mut();
+                let connection = leased.expect("before a statement there is one").get();
+                let work = Work::of(connection, &mut self.known, sql, lists);
+                let work = bounded(patience, work).await;
+                self.after(work.map_err(GuestError::of_the_guest))?
+            }
+        };
+        if let Some(affected) = work.affects()
+            && self.behind.is_allowed
+        {
+            self.run_behind(work);
+            // It begins on this thread, before the guest goes on here.
+            tokio::task::yield_now().await;
+            return Ok(affected);
+        }
+        self.busy = true;
+        let result = bounded(patience, work.run(self.connection())).await;
+        self.after(result.map_err(GuestError::of_the_guest))
+    }
+
     /// From now on statements may be answered early. For guests without effects, whose batch can be done again as if nothing had been.
     pub fn answer_early(&mut self) {
         self.behind.is_allowed = true;
@@ -41,7 +80,7 @@ impl Batch {
     }
 
     /// Begins what has an answer already.
-    pub(super) fn run_behind(&mut self, work: Work) {
+    fn run_behind(&mut self, work: Work) {
         let patience = self.patience();
         let leased = self.connection.take();
         let mut leased = leased.expect("the connection is there until the batch ends");

@@ -60,7 +60,7 @@ impl Encoded {
     }
 
     /// The parameter at this place in each of these lists, as an array.
-    pub fn column(&self, lists: Range<usize>, place: usize, array: ArrayType) -> Column<'_> {
+    pub fn column<'a>(&'a self, lists: &'a [usize], place: usize, array: ArrayType) -> Column<'a> {
         Column {
             encoded: self,
             lists,
@@ -80,7 +80,7 @@ pub(super) struct ArrayType {
 /// A parameter that is an array.
 pub(super) struct Column<'a> {
     encoded: &'a Encoded,
-    lists: Range<usize>,
+    lists: &'a [usize],
     place: usize,
     array: ArrayType,
 }
@@ -93,10 +93,8 @@ impl Type<Postgres> for Column<'_> {
 
 impl Encode<'_, Postgres> for Column<'_> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        let parameters = self
-            .lists
-            .clone()
-            .map(|list| self.encoded.get(list, self.place));
+        let parameter = |list: &usize| self.encoded.get(*list, self.place);
+        let parameters = self.lists.iter().map(parameter);
         let written =
             value::write_array(self.array.element, parameters, buffer, |bytes, buffer| {
                 buffer.extend(bytes);

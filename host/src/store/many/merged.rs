@@ -4,13 +4,13 @@
 //! `ON CONFLICT` behind it that reads no other row: the server takes the rows one after the other. Only a row that conflicts
 //! with one of the same statement is refused, so lists with the same key go out in statements of their own.
 
-use std::collections::HashSet;
-use std::ops::Range;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::TypeInfo as _;
 use sqlx::postgres::PgTypeInfo;
 
 use super::encoded::{ArrayType, Encoded};
+use crate::store::quote;
 use crate::store::tokens::{Placed, Token, placed_tokens};
 
 /// Types by the names that the driver has for them, as SQL writes them, and with the numbers that the server has for each and for arrays
@@ -49,17 +49,32 @@ const KEY_TYPES: [&str; 9] = [
 /// Words after which a statement reads more than the row in hand.
 const READING_WORDS: [&str; 5] = ["select", "table", "values", "with", "returning"];
 
+/// What looks like a call of a function before a parenthesis and only chooses among values.
+const CHOOSING_WORDS: [&str; 12] = [
+    "and", "coalesce", "else", "greatest", "in", "least", "not", "nullif", "or", "then", "when",
+    "where",
+];
+
+/// Lists of parameters that go out in one statement, by their numbers.
+pub(super) type Run = Vec<usize>;
+
 /// How lists of parameters go out together.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Merged {
     /// Takes one array for each parameter.
     pub sql: String,
+    /// The table, as SQL writes it.
+    pub table: String,
+    /// The columns that have a parameter.
+    pub columns: Vec<String>,
     /// The types of these.
     pub arrays: Vec<ArrayType>,
     /// Places of the parameters by which rows conflict; empty: none does.
     key: Vec<usize>,
     /// Each list touches one row, or the statement fails.
     pub touches_each: bool,
+    /// What becomes of a row is said by the values in it and in its list alone, as far as the statement can tell.
+    pub looks_independent: bool,
 }
 
 /// What an INSERT does with a row that is there already.
@@ -67,10 +82,11 @@ pub(super) struct Merged {
 enum Conflict {
     Fails,
     Ignored,
-    /// Places of the parameters by which it is found, and whether a condition may leave it as it is.
+    /// Places of the parameters by which it is found, whether a condition may leave it as it is, and whether a function has a say in it.
     Updated {
         key: Vec<usize>,
         on_condition: bool,
+        calls: bool,
     },
 }
 
@@ -89,9 +105,9 @@ impl Merged {
         };
         rest.word("insert")?;
         rest.word("into")?;
-        rest.name()?;
+        let mut table = quote(&rest.name()?);
         if rest.symbol('.').is_some() {
-            rest.name()?;
+            table = format!("{table}.{}", quote(&rest.name()?));
         }
         if rest.word("as").is_some() {
             rest.name()?;
@@ -107,10 +123,14 @@ impl Merged {
         if columns.len() != places.len() {
             return None;
         }
-        let (key, touches_each) = match rest.conflict(&columns, &places)? {
-            Conflict::Fails => (Vec::new(), true),
-            Conflict::Ignored => (Vec::new(), false),
-            Conflict::Updated { key, on_condition } => (key, !on_condition),
+        let (key, touches_each, looks_independent) = match rest.conflict(&columns, &places)? {
+            Conflict::Fails => (Vec::new(), true, false),
+            Conflict::Ignored => (Vec::new(), false, false),
+            Conflict::Updated {
+                key,
+                on_condition,
+                calls,
+            } => (key, !on_condition, !calls),
         };
         let all: HashSet<usize> = places.iter().copied().collect();
         if all.len() != types.len() || all.iter().any(|place| *place >= types.len()) {
@@ -126,11 +146,11 @@ impl Merged {
             format!("pg_catalog.unnest(${}::pg_catalog.{name}[])", place + 1)
         };
         // Not FROM unnest(..): that would keep all rows in a place of its own before the first is inserted.
-        let columns: Vec<String> = places.iter().map(unnest).collect();
+        let unnested: Vec<String> = places.iter().map(unnest).collect();
         let sql = format!(
             "{} SELECT {} {}",
             &statement[..values_at],
-            columns.join(", "),
+            unnested.join(", "),
             &statement[tail_at..]
         );
         let arrays = known.iter().map(|(_, _, element, array)| ArrayType {
@@ -139,33 +159,54 @@ impl Merged {
         });
         Some(Merged {
             sql,
+            table,
+            columns,
             arrays: arrays.collect(),
             key,
             touches_each,
+            looks_independent,
         })
     }
 
     /// The lists in statements whose rows do not conflict with one another, and have no more than so many. Their order stays.
-    pub fn runs(&self, lists: &Encoded, lists_max: usize) -> Vec<Range<usize>> {
+    pub fn runs(&self, lists: &Encoded, lists_max: usize) -> Vec<Run> {
         let mut runs = Vec::new();
-        let mut begin = 0;
+        let mut run = Run::new();
         let mut keys = HashSet::new();
         for index in 0..lists.len() {
-            let key = || -> Vec<Option<&[u8]>> {
-                let place = |place: &usize| lists.get(index, *place);
-                self.key.iter().map(place).collect()
-            };
-            let conflicts = !self.key.is_empty() && !keys.insert(key());
-            if conflicts || index - begin == lists_max {
-                runs.push(begin..index);
-                begin = index;
-                keys = HashSet::from([key()]);
+            let conflicts = !self.key.is_empty() && !keys.insert(self.key_of(lists, index));
+            if conflicts || run.len() == lists_max {
+                runs.push(std::mem::take(&mut run));
+                keys = HashSet::from([self.key_of(lists, index)]);
             }
+            run.push(index);
         }
-        if begin < lists.len() {
-            runs.push(begin..lists.len());
+        if !run.is_empty() {
+            runs.push(run);
         }
         runs
+    }
+
+    /// The same in as few statements as there can be: first the first list of each key, then the second ones. The order of lists stays
+    /// within a key alone, so rows have to be independent.
+    pub fn runs_by_turn(&self, lists: &Encoded, lists_max: usize) -> Vec<Run> {
+        let mut turns: Vec<Run> = Vec::new();
+        let mut next_turns: HashMap<Vec<Option<&[u8]>>, usize> = HashMap::new();
+        for index in 0..lists.len() {
+            let turn = next_turns.entry(self.key_of(lists, index)).or_default();
+            if turns.len() == *turn {
+                turns.push(Run::new());
+            }
+            turns[*turn].push(index);
+            *turn += 1;
+        }
+        let runs = turns.iter().flat_map(|turn| turn.chunks(lists_max));
+        runs.map(<[usize]>::to_vec).collect()
+    }
+
+    fn key_of<'a>(&self, lists: &'a Encoded, index: usize) -> Vec<Option<&'a [u8]>> {
+        let place = |place: &usize| lists.get(index, *place);
+        self.key.iter().map(place).collect()
     }
 }
 
@@ -236,7 +277,7 @@ impl Rest<'_> {
             Token::Symbol(symbol) => *symbol == ';',
             Token::Quoted(_) => false,
         });
-        if reads_on || target.is_empty() {
+        if reads_on || target.is_empty() || self.assigns_to_any(&target) {
             return None;
         }
         let place = |name: &String| {
@@ -248,6 +289,40 @@ impl Rest<'_> {
         Some(Conflict::Updated {
             key: target.iter().map(place).collect::<Option<_>>()?,
             on_condition: self.tokens.iter().any(is_where),
+            calls: self.calls_functions(),
+        })
+    }
+
+    /// Whether one of these columns gets another value, or that cannot be said.
+    fn assigns_to_any(&self, columns: &[String]) -> bool {
+        let mut depth = 0;
+        let mut begins = false;
+        for placed in self.tokens {
+            let assigned = std::mem::take(&mut begins);
+            match &placed.token {
+                Token::Word(name) | Token::Quoted(name) if assigned && columns.contains(name) => {
+                    return true;
+                }
+                Token::Symbol('(') if assigned => return true,
+                Token::Symbol('(') => depth += 1,
+                Token::Symbol(')') => depth -= 1,
+                Token::Symbol(',') => begins = depth == 0,
+                Token::Word(word) => begins = depth == 0 && word == "set",
+                Token::Quoted(_) | Token::Symbol(_) | Token::Value => {}
+            }
+        }
+        false
+    }
+
+    /// Whether anything looks like a call of a function, or of an operator by its name.
+    fn calls_functions(&self) -> bool {
+        self.tokens.windows(2).any(|pair| {
+            let is_name = match &pair[0].token {
+                Token::Word(word) => !CHOOSING_WORDS.contains(&word.as_str()),
+                Token::Quoted(_) => true,
+                Token::Symbol(_) | Token::Value => false,
+            };
+            is_name && pair[1].token == Token::Symbol('(')
         })
     }
 
@@ -280,6 +355,8 @@ mod tests {
              ON CONFLICT (\"Id\") DO UPDATE SET n = a.n + excluded.n -- adds"
         );
         assert_eq!(merged.key, [0]);
+        assert_eq!(merged.table, "\"s\".\"t\"");
+        assert_eq!(merged.columns, ["Id", "n"]);
         let swapped = Merged::with("insert into t (a, b) values ($2, $1)", &TYPES_OF_TWO);
         let sql = swapped.expect("it can be").sql;
         let columns =
@@ -313,6 +390,36 @@ mod tests {
     }
 
     #[test]
+    fn rows_look_independent_where_only_their_own_values_have_a_say() {
+        for (tail, looks_independent) in [
+            ("b = coalesce(excluded.b, (t.b + 1))", true),
+            ("b = CASE WHEN (t.b IN (1, 2)) THEN 1 ELSE (2) END", true),
+            (
+                "b = 1 WHERE (t.a = 'x') AND NOT (t.b = 2) OR (t.b = 3)",
+                true,
+            ),
+            ("b = nextval('s')", false),
+            ("b = \"f\"(1)", false),
+            ("b = t.b OPERATOR(pg_catalog.+) 1", false),
+            ("b = 1 WHERE f (t.b)", false),
+        ] {
+            let upsert = format!(
+                "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET {tail}"
+            );
+            let merged = Merged::with(&upsert, &TYPES_OF_TWO).expect(tail);
+            assert_eq!(merged.looks_independent, looks_independent, "{tail}");
+        }
+        for tail in ["", "ON CONFLICT DO NOTHING", "ON CONFLICT (a) DO NOTHING"] {
+            let insert = format!("INSERT INTO t (a, b) VALUES ($1, $2) {tail}");
+            let merged = Merged::with(&insert, &TYPES_OF_TWO).expect(tail);
+            assert!(
+                !merged.looks_independent,
+                "there is nothing to gain: {tail}"
+            );
+        }
+    }
+
+    #[test]
     fn what_could_mean_something_else_is_not() {
         for statement in [
             "UPDATE t SET a = $1 WHERE b = $2",
@@ -329,6 +436,9 @@ mod tests {
             "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (lower(a)) DO UPDATE SET b = 1",
             "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT ON CONSTRAINT c DO UPDATE SET b = 1",
             "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = (SELECT count(*) FROM t)",
+            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET a = 'x'",
+            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = coalesce(t.b, 1), \"a\" = 'x'",
+            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET (b) = ROW (1)",
         ] {
             assert_eq!(Merged::with(statement, &TYPES_OF_TWO), None, "{statement}");
         }
@@ -342,14 +452,31 @@ mod tests {
         );
     }
 
-    #[test]
-    fn lists_of_one_key_are_in_statements_of_their_own() {
+    /// Lists with these keys.
+    fn lists_of(keys: [&str; 6]) -> Encoded {
         let mut lists = Encoded::default();
         let types = [String::type_info(), i64::type_info()];
-        for key in ["a", "b", "a", "c", "b", "b"] {
+        for key in keys {
             let list = [Value::Text(key.to_owned()), Value::Null];
             lists.add(&types, &list).expect("they fit");
         }
+        lists
+    }
+
+    #[test]
+    fn lists_of_one_key_have_their_turns() {
+        let lists = lists_of(["a", "b", "a", "c", "b", "b"]);
+        let upsert = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = 1";
+        let merged = Merged::with(upsert, &TYPES_OF_TWO).expect("it can be");
+        let runs = [vec![0, 1, 3], vec![2, 4], vec![5]];
+        assert_eq!(merged.runs_by_turn(&lists, 6), runs);
+        let runs = [vec![0, 1], vec![3], vec![2, 4], vec![5]];
+        assert_eq!(merged.runs_by_turn(&lists, 2), runs);
+    }
+
+    #[test]
+    fn lists_of_one_key_are_in_statements_of_their_own() {
+        let lists = lists_of(["a", "b", "a", "c", "b", "b"]);
         let lengths = |statement, lists_max| {
             let merged = Merged::with(statement, &TYPES_OF_TWO).expect("it can be");
             let runs = merged.runs(&lists, lists_max);

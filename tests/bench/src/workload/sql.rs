@@ -11,12 +11,9 @@ use crate::report::Report;
 
 const ROUNDS: u32 = 3;
 
-/// One round trip an event is so slow that a part of the log has to do: so many times less.
-const SLICE: u64 = 10;
-
-/// Statements that are handed over together are so fast that the whole log is taken, so many times the part. Accounts grow with it,
-/// since how often each of them changes decides what the server has to do.
-const MANY_TIMES: u64 = 10;
+/// One round trip an event is so slow that a part of the log has to do: so many times less. Accounts are fewer in the same way, since how
+/// often each of them changes decides what the server has to do.
+const SLICE: u64 = 4;
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "sql";
@@ -36,12 +33,7 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let turns = [
         turn(native, slice, Path::new(""), "native_per_event"),
         turn(host, slice, by_statement.path(), schema),
-        turn(
-            many,
-            slice * MANY_TIMES,
-            by_many.path(),
-            "accounts_by_many_1",
-        ),
+        turn(many, bench.events, by_many.path(), "accounts_by_many_1"),
     ];
     let rounds = turns::take(bench, WORKLOAD, bench.rounds(ROUNDS), &turns).await?;
     report.add(WORKLOAD, &rounds);
