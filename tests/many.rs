@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use projectionist::store::{Batch, Change, Outcome, Value};
+use projectionist::store::{Batch, Change, Grant, Outcome, Value};
 use uuid::Uuid;
 
-use crate::support::rows::opened;
+use crate::support::rows::{opened, opened_for};
 use crate::support::{Modules, TestDatabase, stepped};
 
 /// A batch of a subscription that has been set up, whose guest is not asked.
@@ -249,6 +249,25 @@ fn pairs() -> Vec<Vec<Value>> {
         vec![Value::Integer(id), Value::Integer(n)]
     };
     (0..200).map(list).collect()
+}
+
+#[tokio::test]
+async fn what_setup_changes_between_two_calls_counts() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["runs_sql"]);
+    let mut host = stepped(&database, &modules).await;
+    host.once().await.expect("set up");
+    let mut batch = opened_for(&database.store(), "runs_sql_1", Grant::Define).await;
+    let table = "CREATE TABLE many (id bigint PRIMARY KEY, n bigint)";
+    batch.execute(table, &[]).await.expect("made");
+    let upsert =
+        "INSERT INTO many (id, n) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = excluded.n";
+    assert_eq!(batch.execute_many(upsert, &pairs()).await, Ok(200));
+    let others = "DELETE FROM many; CREATE UNIQUE INDEX ON many (n)";
+    for statement in others.split("; ") {
+        batch.execute(statement, &[]).await.expect(statement);
+    }
+    assert_eq!(batch.execute_many(upsert, &pairs()).await, Ok(200));
 }
 
 #[tokio::test]

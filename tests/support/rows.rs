@@ -101,11 +101,16 @@ pub async fn move_to(store: &Store, id: &str, position: i64) {
 
 /// A batch of a lane that nobody else has.
 pub async fn opened(store: &Store, id: &str) -> Box<Batch> {
+    opened_for(store, id, Grant::Handle).await
+}
+
+/// The same for calls of one kind.
+pub async fn opened_for(store: &Store, id: &str, grant: Grant) -> Box<Batch> {
     let key = LaneKey {
         subscription: id.to_owned(),
         lane: 0,
     };
-    let opening = Batch::open(store, &key, Grant::Handle, Durability::Replayable);
+    let opening = Batch::open(store, &key, grant, Durability::Replayable);
     match opening.await.expect("a batch") {
         Opening::Opened(batch) => batch,
         Opening::Taken => panic!("somebody else has the lane of {id}"),

@@ -7,10 +7,10 @@
 
 use tokio::task::JoinSet;
 
-use super::{Batch, bounded};
+use super::{Batch, Grant, bounded};
 use crate::store::GuestError;
 use crate::store::leased::Leased;
-use crate::store::many::Work;
+use crate::store::many::{Known, Work};
 use crate::store::value::Value;
 
 /// What is under way although it has been answered: one statement at most, with the connection that it runs on. It is given up when this is
@@ -41,6 +41,10 @@ impl Batch {
             return self.execute(sql, parameters).await;
         }
         self.admit_statement(sql).await?;
+        if self.grant == Grant::Define {
+            // Tables are changed there between two calls.
+            self.known = Known::default();
+        }
         // What can be made ready is, while the server may still be at work.
         let ready = Work::of_known(&self.known, sql, lists);
         let ready = self.after(ready)?;

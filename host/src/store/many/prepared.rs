@@ -9,8 +9,11 @@ use super::merged::Merged;
 use crate::store::GuestError;
 use crate::store::statement::{self, parameter_types};
 
-/// What a batch knows of statements that it has run with many lists: the next lists can be made ready while the server is still at work. While
-/// it writes a table, nobody changes that.
+/// Statements that a batch keeps. One that makes up statements pays with a round trip for each, and not with the host's memory.
+const KEPT_STATEMENTS: usize = 16;
+
+/// What a batch of `handle` knows of statements that it has run with many lists: the next lists can be made ready while the server is still
+/// at work. While it writes a table, nobody changes that.
 #[derive(Default)]
 pub(in crate::store) struct Known {
     by_text: HashMap<String, Prepared>,
@@ -32,6 +35,9 @@ impl Known {
             && merged.looks_independent
         {
             prepared.is_independent = has_independent_rows(connection, merged).await?;
+        }
+        if self.by_text.len() >= KEPT_STATEMENTS {
+            self.by_text.clear();
         }
         Ok(self.by_text.entry(sql.to_owned()).or_insert(prepared))
     }
