@@ -1,7 +1,5 @@
 //! `execute-many`: a statement once for each list of parameters, as if each were a call of its own.
 
-use std::fmt::Write as _;
-
 use projectionist::store::{Batch, Change, Grant, Outcome, Value};
 use uuid::Uuid;
 
@@ -14,6 +12,17 @@ async fn batch(database: &TestDatabase) -> Box<Batch> {
     let mut host = stepped(database, &modules).await;
     host.once().await.expect("set up");
     opened(&database.store(), "accounts_by_many_1").await
+}
+
+/// The same of one whose `setup` runs these statements.
+async fn batch_after(database: &TestDatabase, setup: &[String]) -> Box<Batch> {
+    let modules = Modules::with(&["runs_sql"]);
+    let setup = setup.join("\n---\n");
+    let settings = format!("[settings]\nsetup = \"\"\"\n{setup}\"\"\"\n");
+    modules.put_bytes("runs_sql.toml", settings.as_bytes());
+    let mut host = stepped(database, &modules).await;
+    host.once().await.expect("set up");
+    opened(&database.store(), "runs_sql_1").await
 }
 
 const INSERT: &str =
@@ -101,6 +110,11 @@ async fn a_list_that_does_not_fit_is_refused_before_anything_is_run() {
         error.message,
         "parameter $2: text must not contain the character NUL"
     );
+    let found = batch
+        .query("SELECT 1 FROM account", &[])
+        .await
+        .expect("rows");
+    assert_eq!(found.rows.len(), 0);
     // The same of a statement that the batch knows.
     assert_eq!(batch.execute_many(INSERT, &spread(200, 200)).await, Ok(200));
     let error = batch.execute_many(INSERT, &lists).await;
@@ -199,16 +213,8 @@ fn typed(number: i64) -> Vec<Value> {
 #[tokio::test]
 async fn every_type_is_the_same_alone_and_among_many() {
     let database = TestDatabase::new().await;
-    let modules = Modules::with(&["runs_sql"]);
-    let setup = format!("CREATE TABLE many {TYPED}\n---\nCREATE TABLE alone {TYPED}");
-    let settings = format!("[settings]\nsetup = \"\"\"\n{setup}\"\"\"\n");
-    std::fs::write(modules.file("runs_sql.toml"), settings).expect("written");
-    stepped(&database, &modules)
-        .await
-        .once()
-        .await
-        .expect("set up");
-    let mut batch = opened(&database.store(), "runs_sql_1").await;
+    let setup = ["many", "alone"].map(|name| format!("CREATE TABLE {name} {TYPED}"));
+    let mut batch = batch_after(&database, &setup).await;
     let insert = |table: &str| {
         format!(
             "INSERT INTO {table} (id, a, b, c, d, e, f, g, h, i, j, k, l, m, n) \
@@ -230,15 +236,15 @@ async fn every_type_is_the_same_alone_and_among_many() {
 /// What a table has beside a key `id` and a number `n`, what else an upsert adds to it, and whether its rows are independent.
 const TABLES: [(&str, &str, bool); 6] = [
     ("", "n = t.n + excluded.n", true),
-    ("UNIQUE (n)", "n = excluded.n", false),
-    ("EXCLUDE (n WITH =)", "n = excluded.n", false),
-    ("m bigserial", "n = t.n * 2 + excluded.n", false),
+    (", UNIQUE (n)", "n = excluded.n", false),
+    (", EXCLUDE (n WITH =)", "n = excluded.n", false),
+    (", m bigserial", "n = t.n * 2 + excluded.n", false),
     (
-        "m bigint GENERATED ALWAYS AS IDENTITY",
+        ", m bigint GENERATED ALWAYS AS IDENTITY",
         "n = t.n * 2 + excluded.n",
         false,
     ),
-    ("m bigint", "m = nextval('counter_NAME')", false),
+    (", m bigint", "m = nextval('counter_NAME')", false),
 ];
 
 /// Lists of a hundred keys, each twice in a row, with numbers that no two rows ever have at once if the order is kept.
@@ -273,26 +279,16 @@ async fn what_setup_changes_between_two_calls_counts() {
 #[tokio::test]
 async fn nobody_can_tell_that_lists_of_different_rows_change_places() {
     let database = TestDatabase::new().await;
-    let modules = Modules::with(&["runs_sql"]);
-    let mut setup =
-        String::from("CREATE SEQUENCE counter_many\n---\nCREATE SEQUENCE counter_alone");
-    for (index, (beside, ..)) in TABLES.iter().enumerate() {
-        for name in ["many", "alone"] {
-            let beside = if beside.is_empty() {
-                String::new()
-            } else {
-                format!(", {beside}")
-            };
-            let table =
-                format!("CREATE TABLE {name}_{index} (id bigint PRIMARY KEY, n bigint{beside})");
-            write!(setup, "\n---\n{table}").expect("written");
+    let mut setup: Vec<String> = Vec::new();
+    for name in ["many", "alone"] {
+        setup.push(format!("CREATE SEQUENCE counter_{name}"));
+        for (index, (beside, ..)) in TABLES.iter().enumerate() {
+            setup.push(format!(
+                "CREATE TABLE {name}_{index} (id bigint PRIMARY KEY, n bigint{beside})"
+            ));
         }
     }
-    let settings = format!("[settings]\nsetup = \"\"\"\n{setup}\"\"\"\n");
-    std::fs::write(modules.file("runs_sql.toml"), settings).expect("written");
-    let mut host = stepped(&database, &modules).await;
-    host.once().await.expect("set up");
-    let mut batch = opened(&database.store(), "runs_sql_1").await;
+    let mut batch = batch_after(&database, &setup).await;
     for (index, (beside, change, is_independent)) in TABLES.iter().enumerate() {
         let upsert = |name| {
             let change = change.replace("NAME", name);

@@ -1,11 +1,10 @@
 //! One statement of a guest with many lists of parameters, without a round trip for each.
 //!
-//! INSERTs of rows that do not conflict with one another are [merged](merged) into one of several rows, in their order or, where
-//! nobody can tell, [in another](prepared). For everything else
-//! the statement is prepared under a name, and then executed by many short statements in one message: the driver cannot
-//! send a prepared statement twice without waiting for the first answer. The simple protocol takes many statements at once,
-//! but no parameters: they travel as literals. The text of the guest itself goes through the extended protocol alone, which
-//! takes one statement, whatever a guest has set in its session.
+//! INSERTs of rows that do not conflict with one another are [merged](merged) into one of several rows, in their order or, where nobody can
+//! tell, [in another](prepared). For everything else the statement is prepared under a name, and then executed by many short statements in
+//! one message: the driver cannot send a prepared statement twice without waiting for the first answer. The simple protocol takes many
+//! statements at once, but no parameters: they travel as literals. The text of the guest itself goes through the extended protocol alone,
+//! which takes one statement, whatever a guest has set in its session.
 
 mod encoded;
 mod merged;

@@ -452,11 +452,11 @@ mod tests {
         );
     }
 
-    /// Lists with these keys.
-    fn lists_of(keys: [&str; 6]) -> Encoded {
+    /// Lists of which some have the same key.
+    fn six_lists() -> Encoded {
         let mut lists = Encoded::default();
         let types = [String::type_info(), i64::type_info()];
-        for key in keys {
+        for key in ["a", "b", "a", "c", "b", "b"] {
             let list = [Value::Text(key.to_owned()), Value::Null];
             lists.add(&types, &list).expect("they fit");
         }
@@ -465,7 +465,7 @@ mod tests {
 
     #[test]
     fn lists_of_one_key_have_their_turns() {
-        let lists = lists_of(["a", "b", "a", "c", "b", "b"]);
+        let lists = six_lists();
         let upsert = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = 1";
         let merged = Merged::with(upsert, &TYPES_OF_TWO).expect("it can be");
         let runs = [vec![0, 1, 3], vec![2, 4], vec![5]];
@@ -476,7 +476,7 @@ mod tests {
 
     #[test]
     fn lists_of_one_key_are_in_statements_of_their_own() {
-        let lists = lists_of(["a", "b", "a", "c", "b", "b"]);
+        let lists = six_lists();
         let lengths = |statement, lists_max| {
             let merged = Merged::with(statement, &TYPES_OF_TWO).expect("it can be");
             let runs = merged.runs(&lists, lists_max);
