@@ -12,7 +12,7 @@ use super::carried::Carried;
 use super::ending::{Ended, Ending};
 use super::handed::Handed;
 use super::handled::{Broken, FailedBatch, Handled, Held, Written};
-use super::ready::{self, Ready};
+use super::ready;
 use super::shared::Shared;
 use crate::guest::{Failure, Instance, Said};
 use crate::store::{
@@ -112,8 +112,7 @@ async fn attempt(
     before: Option<oneshot::Receiver<()>>,
 ) -> Result<Done, Error> {
     let began = Instant::now();
-    let ready = carried.ready.take().filter(|ready| ready.suits(known));
-    let ready = ready.map(Ready::into_instance);
+    let ready = shared.waiting.take(key, &known.revision);
     let presumed = match before {
         Some(before) => follow(shared, known, key, carried, before),
         None => presume(shared, known, key, portion, carried).await?,

@@ -7,7 +7,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ahead::Ahead;
 use super::ending::Ending;
-use super::ready::Ready;
 use crate::store::KeptRows;
 
 /// KiB of rows that a host keeps between batches, those of all lanes together.
@@ -20,8 +19,6 @@ const LIVE_ROWS_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Carried {
     /// The events after those of the last batch.
     pub ahead: Option<Ahead>,
-    /// An instance for the next batch.
-    pub ready: Option<Ready>,
     /// The last batch, if it is not committed yet.
     pub ending: Option<Ending>,
     /// What the last batch knew of rows.

@@ -69,6 +69,8 @@ pub(super) struct Lane {
     pub(super) conflicts_in_a_row: u32,
     /// It looks once where it is, before a batch would.
     looks_first: bool,
+    /// The guest was handed events since an instance was last made for the next batch.
+    pub(super) has_handled: bool,
     /// The last batch took long.
     slow: bool,
     /// Events that guests were handed in batches that were committed.
@@ -95,6 +97,7 @@ impl Lane {
             unavailable_in_a_row: 0,
             conflicts_in_a_row: 0,
             looks_first: false,
+            has_handled: false,
             slow: false,
             handled: 0,
             left: None,
@@ -351,6 +354,7 @@ impl Lane {
     }
 
     fn count(&mut self, events: usize) {
+        self.has_handled |= events > 0;
         self.handled += events;
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         self.left = self.left.map(|left| left.saturating_sub(events));

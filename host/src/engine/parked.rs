@@ -127,15 +127,17 @@ impl Parked {
         if horizon <= told {
             return;
         }
-        if !tail.visit(told, horizon, |event| lot.wake_for(event)) {
-            for place in lot.places.values_mut() {
-                place.wake(told);
-            }
+        let mut woken = Vec::new();
+        if !tail.visit(told, horizon, |event| lot.get_up_for(event, &mut woken)) {
+            let places = lot.places.values_mut();
+            woken.extend(places.filter_map(|place| place.get_up(told)));
         }
         lot.told = horizon;
         if lot.places.values().any(|place| place.is_due(horizon)) {
             self.behind.notify_one();
         }
+        // Only now: whoever is woken last runs first, and readers wait for these.
+        woken.iter().for_each(|wake| wake.notify_one());
     }
 
     /// Resolves when there may be checkpoints to move.
@@ -171,7 +173,9 @@ impl Parked {
             match now.get(key) {
                 Some(position) if position < from => {
                     place.trust = Trust::Lost;
-                    place.wake(told);
+                    if let Some(wake) = place.get_up(told) {
+                        wake.notify_one();
+                    }
                 }
                 Some(position) => place.passed.from = *position,
                 None => place.trust = Trust::Unknown,
@@ -185,7 +189,7 @@ impl Parked {
 }
 
 impl Lot {
-    fn wake_for(&mut self, event: &RecordedEvent) {
+    fn get_up_for(&mut self, event: &RecordedEvent, woken: &mut Vec<Arc<Notify>>) {
         let wanting = self
             .filters
             .wanting(event.event_type(), event.stream(), &event.tags);
@@ -193,7 +197,7 @@ impl Lot {
             if let Some(place) = self.places.get_mut(key)
                 && place.passed.to < event.position
             {
-                place.wake(event.position - 1);
+                woken.extend(place.get_up(event.position - 1));
             }
         }
     }
@@ -216,16 +220,10 @@ impl Place {
         self.trust == Trust::Known && self.passed.from == from
     }
 
-    fn get_up(&mut self, told: i64) {
+    /// It is parked no longer. Says whom to wake, if it was.
+    fn get_up(&mut self, told: i64) -> Option<Arc<Notify>> {
         self.passed.to = self.to(told);
-        self.parked = None;
-    }
-
-    fn wake(&mut self, told: i64) {
-        if let Some(wake) = self.parked.clone() {
-            self.get_up(told);
-            wake.notify_one();
-        }
+        self.parked.take()
     }
 }
 

@@ -1,13 +1,11 @@
 //! What a lane does that has nothing to do: it finds out without a batch, and then is parked until something comes for it.
 
-use std::sync::Arc;
-
 use subscription::{Duty, RunMode, Status};
 
 use super::ahead::Ahead;
 use super::lane::Lane;
 use super::parked::Refused;
-use super::ready::Ready;
+use super::ready;
 use super::shared::Shared;
 use super::tail::TAIL_EVENTS;
 use crate::store::{Error, PassedLane, ReadFilter, ReadLimit, Subscription};
@@ -88,6 +86,7 @@ impl Lane {
     pub(super) fn leave(&mut self) {
         if self.seat.take().is_some() {
             self.shared.parked.forget(&self.key);
+            self.shared.waiting.forget(&self.key);
         }
     }
 
@@ -121,18 +120,16 @@ impl Lane {
         }
     }
 
-    /// Makes an instance for the next batch, if this lane had one not long ago and there is room.
+    /// Makes an instance for the next batch, if the guest has been handed events since the last one was made: of very many lanes few have
+    /// something to do.
     pub async fn get_ready(&mut self) {
         let Some(known) = self.known.clone() else {
             return;
         };
-        let carried = &mut self.carried;
-        carried.ready = carried.ready.take().filter(|ready| ready.suits(&known));
-        if carried.ready.is_some() || carried.rows.is_none() {
-            return;
-        }
-        if let Ok(room) = Arc::clone(&self.shared.ready_room).try_acquire_owned() {
-            self.carried.ready = Ready::make(&self.shared, &known, room).await;
+        let waiting = &self.shared.waiting;
+        if std::mem::take(&mut self.has_handled) || waiting.is_outdated(&self.key, &known.revision)
+        {
+            ready::make(&self.shared, &self.key, &known).await;
         }
     }
 

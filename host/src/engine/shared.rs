@@ -13,7 +13,7 @@ use super::catalog::Catalog;
 use super::host::{OnFailure, Options};
 use super::notice::{Notice, Thrown};
 use super::parked::Parked;
-use super::ready::READY_INSTANCES;
+use super::ready::Waiting;
 use super::revisions::Revisions;
 use super::tail::Tail;
 use super::turns::Turns;
@@ -40,8 +40,8 @@ pub(super) struct Shared {
     pub turns: Turns,
     /// Room for rows that lanes keep between batches, in KiB.
     pub kept_rows: Arc<Semaphore>,
-    /// Room for instances that wait for their batches.
-    pub ready_room: Arc<Semaphore>,
+    /// Instances that wait for their batches.
+    pub waiting: Waiting,
     /// The newest events, for lanes that follow the head.
     pub tail: Arc<Tail>,
     /// Lanes that have nothing to do until something comes.
@@ -77,7 +77,7 @@ impl Shared {
             revisions: Revisions::default(),
             turns: Turns::new(),
             kept_rows: Arc::new(Semaphore::new(KEPT_ROWS_KIB)),
-            ready_room: Arc::new(Semaphore::new(READY_INSTANCES)),
+            waiting: Waiting::default(),
             tail: Arc::default(),
             parked: Arc::default(),
             has_company: AtomicBool::new(false),

@@ -8,11 +8,11 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, Lower, TypedFunc};
 
 use super::bindings::projectionist::guest::types as guest;
-use super::bindings::{BATCH, CHUNK_HANDLER, HANDLER, LIFECYCLE};
+use super::bindings::{BATCH, CHUNK_HANDLER, DESCRIPTION, HANDLER, LIFECYCLE};
 use super::call::Call;
 use super::failure::{DeadlineExceeded, Failure, from_trap};
 use super::imports::{Chunk, HandedEvent, Ids, hand};
-use super::limits::{Limits, MAX_FAILURE_DETAILS};
+use super::limits::{Limits, MAX_FAILURE_DETAILS, WARM_UP_TIMEOUT_MS};
 use super::module::Module;
 use super::state::{CallContext, Said, State, new_store};
 use crate::store::{Batch, GuestError, KeptRows, RecordedEvent};
@@ -92,6 +92,21 @@ impl Instance {
         limits: Limits,
     ) -> Result<Instance, Box<Failure>> {
         Instance::with(module, context, limits, None).await
+    }
+
+    /// Lets a guest that waits for its batch say what it is once more: the pages of its memory that any call needs are there then. What it
+    /// answers is of no interest, and what it logs nobody hears. After an error the instance is spent.
+    pub async fn warm_up(&mut self) -> Result<(), Box<Failure>> {
+        type Described = guest::Descriptor;
+        let described =
+            self.call_optional::<Described>(DESCRIPTION, "describe", WARM_UP_TIMEOUT_MS);
+        if let Some(Err(error)) = described.await {
+            return Err(self.trapped(&error));
+        }
+        if let Some(running) = &mut self.running {
+            running.store.data_mut().said = Said::default();
+        }
+        Ok(())
     }
 
     /// The same, with or without a batch.

@@ -31,6 +31,9 @@ pub const COMPILE_CACHE_MIB: u64 = 4 * 1024;
 /// Time for `describe`, and for instantiation before it, in milliseconds.
 pub const DESCRIBE_TIMEOUT_MS: u64 = 5_000;
 
+/// Time for `describe` in an instance that waits for its events, in milliseconds. Who takes longer is not made ready.
+pub(super) const WARM_UP_TIMEOUT_MS: u64 = 50;
+
 /// What a guest writes to its standard error and output in a batch is kept up to so many bytes: of its beginning and its end.
 pub const MAX_OUTPUT_BYTES: usize = 16 * 1024;
 
