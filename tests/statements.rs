@@ -1,12 +1,13 @@
 //! Every statement file fits the schema that the migrations make. Statements are checked when they run and not when they
-//! are compiled, so this is where a misspelt column shows.
+//! are compiled, so this is where a misspelt column shows. And those of guests are what they are, however many there are.
 
 use std::fs;
 
-use projectionist::store::EventSource;
+use projectionist::store::{EventSource, Value};
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
-use crate::support::{TestDatabase, repository};
+use crate::support::rows::opened;
+use crate::support::{Modules, TestDatabase, repository, stepped};
 
 #[tokio::test]
 async fn every_statement_fits_the_schema() {
@@ -29,4 +30,43 @@ async fn every_statement_fits_the_schema() {
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     assert!(prepared > 40, "only {prepared} statements were found");
+}
+
+/// More different statements than a batch keeps, each with parameters and columns of its own.
+#[tokio::test]
+async fn statements_that_take_turns_keep_their_types() {
+    let database = TestDatabase::new().await;
+    let modules = Modules::with(&["accounts_by_many"]);
+    let mut host = stepped(&database, &modules).await;
+    host.once().await.expect("set up");
+    let mut batch = opened(&database.store(), "accounts_by_many_1").await;
+    for round in 0..3_i64 {
+        for number in 0..20_i64 {
+            let (sql, given, expected) = if number % 2 == 0 {
+                let sum = Value::Integer(round + number);
+                let sql = format!("SELECT $1::bigint + {number} AS sum");
+                (sql, Value::Integer(round), sum)
+            } else {
+                let text = Value::Text(format!("{round}-{number}"));
+                let sql = format!("SELECT $1::text || '-{number}' AS text");
+                (sql, Value::Text(round.to_string()), text)
+            };
+            let found = batch.query(&sql, &[given]).await.expect(&sql);
+            assert_eq!(found.rows, [[expected]], "{sql}");
+            let name = if number % 2 == 0 { "sum" } else { "text" };
+            assert_eq!(found.columns[0].name, name, "{sql}");
+        }
+    }
+    // What is undone with a savepoint is known all the same.
+    let insert = "INSERT INTO account (id, owner, balance, open, last_position) VALUES ($1, '', $2, true, 1)";
+    let account = |balance| [Value::Text("a".to_owned()), Value::Integer(balance)];
+    assert_eq!(batch.try_execute(insert, &account(1)).await, Ok(1));
+    let again = batch.try_execute(insert, &account(2)).await;
+    assert_eq!(
+        again.expect_err("it is there").sqlstate.as_deref(),
+        Some("23505")
+    );
+    assert_eq!(batch.execute("DELETE FROM account", &[]).await, Ok(1));
+    assert_eq!(batch.execute(insert, &account(3)).await, Ok(1));
+    batch.rollback().await.expect("nothing of it counts");
 }

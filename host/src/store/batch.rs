@@ -22,7 +22,7 @@ use super::leased::Leased;
 use super::many::Known;
 use super::proof::{Authority, digest};
 use super::rows::{KeptRows, Rows, Writing};
-use super::statement::{self, Column, RowSet};
+use super::statement::{self, Column, Recent, RowSet};
 use super::value::Value;
 use super::walls::Duty;
 use super::{Digest, Error, GuestError, LaneKey, NewEvent, Store};
@@ -186,6 +186,7 @@ pub struct Batch {
     durability: Durability,
     rows: Rows,
     known: Known,
+    recent: Recent,
     /// What remains of rows that went to the next batch.
     parted: Vec<Writing>,
     appends: Vec<PendingAppend>,
@@ -238,6 +239,7 @@ impl Batch {
             durability,
             rows: Rows::new(&key.subscription),
             known: Known::default(),
+            recent: Recent::default(),
             parted: Vec::new(),
             appends: Vec::new(),
             aborted: None,
@@ -280,11 +282,12 @@ impl Batch {
     pub async fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<RowSet, GuestError> {
         self.before_statement(sql).await?;
         let patience = self.patience();
+        let (connection, recent) = self.session();
         let result = bounded(
             patience,
-            statement::query(self.connection(), sql, parameters),
-        )
-        .await;
+            statement::query(connection, recent, sql, parameters),
+        );
+        let result = result.await;
         self.after(result.map_err(GuestError::of_the_guest))
     }
 
@@ -292,11 +295,12 @@ impl Batch {
     pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, GuestError> {
         self.before_statement(sql).await?;
         let patience = self.patience();
+        let (connection, recent) = self.session();
         let result = bounded(
             patience,
-            statement::execute(self.connection(), sql, parameters),
-        )
-        .await;
+            statement::execute(connection, recent, sql, parameters),
+        );
+        let result = result.await;
         self.after(result.map_err(GuestError::of_the_guest))
     }
 
@@ -439,6 +443,16 @@ impl Batch {
             .get()
     }
 
+    /// The connection for a statement of the guest, and what is known of the last ones. In `setup` tables are changed between two of them.
+    fn session(&mut self) -> (&mut PgConnection, &mut Recent) {
+        if self.grant == Grant::Define {
+            self.recent = Recent::default();
+        }
+        let leased = self.connection.as_mut();
+        let leased = leased.expect("the connection is there until the batch ends");
+        (leased.get(), &mut self.recent)
+    }
+
     /// A statement that is refused ends the batch as one that fails does: a guest that goes on regardless has not handled
     /// anything.
     async fn before_statement(&mut self, sql: &str) -> Result<(), GuestError> {
@@ -460,6 +474,7 @@ impl Batch {
         self.check_aborted()?;
         match self.grant {
             Grant::Define => admit_definition(sql),
+            Grant::Handle if self.recent.knows(sql) => Ok(()),
             Grant::Handle => self.store.admission().admit(self.store.pool(), sql).await,
         }
     }
@@ -517,11 +532,11 @@ impl Batch {
         sql: &str,
         parameters: &[Value],
     ) -> Result<Result<u64, GuestError>, GuestError> {
-        let connection = self.connection();
+        let (connection, recent) = self.session();
         sqlx::raw_sql("SAVEPOINT statement")
             .execute(&mut *connection)
             .await?;
-        let result = statement::execute(connection, sql, parameters).await;
+        let result = statement::execute(connection, recent, sql, parameters).await;
         let end = if result.is_ok() {
             "RELEASE SAVEPOINT statement"
         } else {

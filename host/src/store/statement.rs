@@ -35,19 +35,57 @@ pub struct RowSet {
     pub rows: Vec<Vec<Value>>,
 }
 
+/// Statements that a batch keeps. A guest has a few that it runs again and again.
+const KEPT_STATEMENTS: usize = 8;
+
+/// What the last statements of a batch take and give, so that the driver need not be asked again. What they use is locked until the batch
+/// ends, and the driver itself goes by it for longer.
+#[derive(Default)]
+pub(super) struct Recent(Vec<(Box<str>, PgStatement)>);
+
+impl Recent {
+    /// Whether the batch has run this one not long ago.
+    pub fn knows(&self, sql: &str) -> bool {
+        self.place(sql).is_some()
+    }
+
+    fn place(&self, sql: &str) -> Option<usize> {
+        self.0.iter().position(|(known, _)| **known == *sql)
+    }
+
+    async fn prepare(
+        &mut self,
+        connection: &mut PgConnection,
+        sql: &str,
+    ) -> Result<&PgStatement, GuestError> {
+        let place = match self.place(sql) {
+            Some(place) => place,
+            None => {
+                let statement = prepare(connection, sql).await?;
+                if self.0.len() >= KEPT_STATEMENTS {
+                    self.0.remove(0);
+                }
+                self.0.push((sql.into(), statement));
+                self.0.len() - 1
+            }
+        };
+        Ok(&self.0[place].1)
+    }
+}
+
 /// Runs a statement and reads its rows.
 pub(super) async fn query(
     connection: &mut PgConnection,
+    recent: &mut Recent,
     sql: &str,
     parameters: &[Value],
 ) -> Result<RowSet, GuestError> {
-    let statement = prepare(connection, sql).await?;
+    let statement = recent.prepare(connection, sql).await?;
     let columns: Vec<Column> = statement.columns().iter().map(column).collect();
-    let arguments = arguments(&statement, parameters)?;
+    let arguments = arguments(statement, parameters)?;
     let mut rows = Vec::new();
     let mut bytes = 0;
-    let mut stream =
-        connection.fetch_many(sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments));
+    let mut stream = connection.fetch_many(statement.query_with(arguments));
     while let Some(item) = stream.try_next().await? {
         let Either::Right(row) = item else { continue };
         let (read, size) = read_row(&row)?;
@@ -68,14 +106,13 @@ pub(super) async fn query(
 /// Runs a statement and counts the rows it touched.
 pub(super) async fn execute(
     connection: &mut PgConnection,
+    recent: &mut Recent,
     sql: &str,
     parameters: &[Value],
 ) -> Result<u64, GuestError> {
-    let statement = prepare(connection, sql).await?;
-    let arguments = arguments(&statement, parameters)?;
-    let done = connection
-        .execute(sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments))
-        .await?;
+    let statement = recent.prepare(connection, sql).await?;
+    let arguments = arguments(statement, parameters)?;
+    let done = connection.execute(statement.query_with(arguments)).await?;
     Ok(done.rows_affected())
 }
 
