@@ -20,7 +20,7 @@ use crate::sample::Sample;
 pub const FAN_OUT_SUBSCRIPTIONS: usize = 100;
 
 /// Events that they all get, one after the other.
-pub const FAN_OUT_EVENTS: u64 = 8;
+pub const FAN_OUT_EVENTS: u64 = 6;
 
 const CONNECTIONS: u32 = 4;
 

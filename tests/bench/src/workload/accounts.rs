@@ -7,7 +7,7 @@ use crate::contender::Contender;
 use crate::events::accounts_of;
 use crate::report::Report;
 
-const ROUNDS: u32 = 4;
+const ROUNDS: u32 = 3;
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "accounts";

@@ -19,7 +19,7 @@ const BUSY: usize = 10;
 /// Subscriptions that want an event that never happens: one with its file, the others copies of its rows.
 const WAITING: usize = 990;
 
-const EVENTS: u64 = 100;
+const EVENTS: u64 = 70;
 
 /// Between two events: so that each is a batch of its own.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -9,11 +9,11 @@ use crate::contender::Contender;
 use crate::events::accounts_of;
 use crate::report::Report;
 
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 5;
 
 /// One round trip an event is so slow that a part of the log has to do: so many times less. Accounts are fewer in the same way, since how
 /// often each of them changes decides what the server has to do.
-const SLICE: u64 = 4;
+const SLICE: u64 = 5;
 
 pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const WORKLOAD: &str = "sql";
