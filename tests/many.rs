@@ -3,15 +3,12 @@
 use projectionist::store::{Batch, Change, Grant, Outcome, Value};
 use uuid::Uuid;
 
-use crate::support::rows::{opened, opened_for};
+use crate::support::rows::{opened, opened_for, opened_of};
 use crate::support::{Modules, TestDatabase, stepped};
 
 /// A batch of a subscription that has been set up, whose guest is not asked.
 async fn batch(database: &TestDatabase) -> Box<Batch> {
-    let modules = Modules::with(&["accounts_by_many"]);
-    let mut host = stepped(database, &modules).await;
-    host.once().await.expect("set up");
-    opened(&database.store(), "accounts_by_many_1").await
+    opened_of(database, "accounts_by_many").await
 }
 
 /// The same of one whose `setup` runs these statements.

@@ -6,8 +6,8 @@ use std::fs;
 use projectionist::store::{EventSource, Value};
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
-use crate::support::rows::opened;
-use crate::support::{Modules, TestDatabase, repository, stepped};
+use crate::support::rows::opened_of;
+use crate::support::{TestDatabase, repository};
 
 #[tokio::test]
 async fn every_statement_fits_the_schema() {
@@ -36,24 +36,20 @@ async fn every_statement_fits_the_schema() {
 #[tokio::test]
 async fn statements_that_take_turns_keep_their_types() {
     let database = TestDatabase::new().await;
-    let modules = Modules::with(&["accounts_by_many"]);
-    let mut host = stepped(&database, &modules).await;
-    host.once().await.expect("set up");
-    let mut batch = opened(&database.store(), "accounts_by_many_1").await;
+    let mut batch = opened_of(&database, "accounts_by_many").await;
     for round in 0..3_i64 {
         for number in 0..20_i64 {
-            let (sql, given, expected) = if number % 2 == 0 {
+            let (name, sql, given, expected) = if number % 2 == 0 {
                 let sum = Value::Integer(round + number);
                 let sql = format!("SELECT $1::bigint + {number} AS sum");
-                (sql, Value::Integer(round), sum)
+                ("sum", sql, Value::Integer(round), sum)
             } else {
                 let text = Value::Text(format!("{round}-{number}"));
                 let sql = format!("SELECT $1::text || '-{number}' AS text");
-                (sql, Value::Text(round.to_string()), text)
+                ("text", sql, Value::Text(round.to_string()), text)
             };
             let found = batch.query(&sql, &[given]).await.expect(&sql);
             assert_eq!(found.rows, [[expected]], "{sql}");
-            let name = if number % 2 == 0 { "sum" } else { "text" };
             assert_eq!(found.columns[0].name, name, "{sql}");
         }
     }

@@ -8,6 +8,8 @@ use projectionist::store::{
 use sha2::{Digest as _, Sha256};
 use subscription::{Descriptor, ErrorClass, Input, Kind, Next, RunMode, Status, SubscriberId};
 
+use super::{Modules, TestDatabase, stepped};
+
 /// A projector's descriptor with nothing but its id.
 pub fn projector(id: &str) -> Descriptor {
     let id = SubscriberId::parse(id, Kind::Projector).expect("an id");
@@ -97,6 +99,14 @@ pub async fn move_to(store: &Store, id: &str, position: i64) {
             .execute(store.pool())
             .await;
     assert_eq!(moved.expect("moved").rows_affected(), 1);
+}
+
+/// A batch of an example or a test guest that has been set up, which is not asked.
+pub async fn opened_of(database: &TestDatabase, guest: &str) -> Box<Batch> {
+    let modules = Modules::with(&[guest]);
+    let mut host = stepped(database, &modules).await;
+    host.once().await.expect("set up");
+    opened(&database.store(), &format!("{guest}_1")).await
 }
 
 /// A batch of a lane that nobody else has.

@@ -94,21 +94,6 @@ impl Instance {
         Instance::with(module, context, limits, None).await
     }
 
-    /// Lets a guest that waits for its batch say what it is once more: the pages of its memory that any call needs are there then. What it
-    /// answers is of no interest, and what it logs nobody hears. After an error the instance is spent.
-    pub async fn warm_up(&mut self) -> Result<(), Box<Failure>> {
-        type Described = guest::Descriptor;
-        let described =
-            self.call_optional::<Described>(DESCRIPTION, "describe", WARM_UP_TIMEOUT_MS);
-        if let Some(Err(error)) = described.await {
-            return Err(self.trapped(&error));
-        }
-        if let Some(running) = &mut self.running {
-            running.store.data_mut().said = Said::default();
-        }
-        Ok(())
-    }
-
     /// The same, with or without a batch.
     pub(super) async fn with(
         module: &Module,
@@ -138,6 +123,21 @@ impl Instance {
                 Err(failure)
             }
         }
+    }
+
+    /// Lets a guest that waits for its batch say what it is once more: the pages of its memory that any call needs are there then. What it
+    /// answers is of no interest, and what it logs nobody hears. After an error the instance is spent.
+    pub async fn warm_up(&mut self) -> Result<(), Box<Failure>> {
+        type Described = guest::Descriptor;
+        let described =
+            self.call_optional::<Described>(DESCRIPTION, "describe", WARM_UP_TIMEOUT_MS);
+        if let Some(Err(error)) = described.await {
+            return Err(self.trapped(&error));
+        }
+        if let Some(running) = &mut self.running {
+            running.store.data_mut().said = Said::default();
+        }
+        Ok(())
     }
 
     /// Hands a chunk of events to the guest. After an error the instance is spent.

@@ -283,11 +283,8 @@ impl Batch {
         self.before_statement(sql).await?;
         let patience = self.patience();
         let (connection, recent) = self.session();
-        let result = bounded(
-            patience,
-            statement::query(connection, recent, sql, parameters),
-        );
-        let result = result.await;
+        let work = statement::query(connection, recent, sql, parameters);
+        let result = bounded(patience, work).await;
         self.after(result.map_err(GuestError::of_the_guest))
     }
 
@@ -296,11 +293,8 @@ impl Batch {
         self.before_statement(sql).await?;
         let patience = self.patience();
         let (connection, recent) = self.session();
-        let result = bounded(
-            patience,
-            statement::execute(connection, recent, sql, parameters),
-        );
-        let result = result.await;
+        let work = statement::execute(connection, recent, sql, parameters);
+        let result = bounded(patience, work).await;
         self.after(result.map_err(GuestError::of_the_guest))
     }
 
@@ -437,20 +431,12 @@ impl Batch {
     }
 
     pub(super) fn connection(&mut self) -> &mut PgConnection {
-        self.connection
-            .as_mut()
-            .expect("the connection is there until the batch ends")
-            .get()
+        self.session().0
     }
 
-    /// The connection for a statement of the guest, and what is known of the last ones. In `setup` tables are changed between two of them.
+    /// The connection for a statement of the guest, and what is known of the last ones.
     fn session(&mut self) -> (&mut PgConnection, &mut Recent) {
-        if self.grant == Grant::Define {
-            self.recent = Recent::default();
-        }
-        let leased = self.connection.as_mut();
-        let leased = leased.expect("the connection is there until the batch ends");
-        (leased.get(), &mut self.recent)
+        (at_hand(&mut self.connection), &mut self.recent)
     }
 
     /// A statement that is refused ends the batch as one that fails does: a guest that goes on regardless has not handled
@@ -470,10 +456,14 @@ impl Batch {
         self.flush_rows().await
     }
 
-    async fn admit(&self, sql: &str) -> Result<(), GuestError> {
+    async fn admit(&mut self, sql: &str) -> Result<(), GuestError> {
         self.check_aborted()?;
         match self.grant {
-            Grant::Define => admit_definition(sql),
+            Grant::Define => {
+                // Tables are changed there between two statements.
+                (self.known, self.recent) = Default::default();
+                admit_definition(sql)
+            }
             Grant::Handle if self.recent.knows(sql) => Ok(()),
             Grant::Handle => self.store.admission().admit(self.store.pool(), sql).await,
         }
@@ -498,11 +488,7 @@ impl Batch {
         self.check_aborted()?;
         self.catch_up().await?;
         self.busy = true;
-        let leased = self
-            .connection
-            .as_mut()
-            .expect("the connection is there until the batch ends");
-        Ok((leased.get(), &mut self.rows))
+        Ok((at_hand(&mut self.connection), &mut self.rows))
     }
 
     /// An error of the server aborts the transaction; one of our own checks (a bad parameter) leaves it as it is.
@@ -555,6 +541,14 @@ impl Drop for Batch {
                 .end_transaction(self.backend, std::mem::take(&mut self.transaction_id));
         }
     }
+}
+
+/// The connection of a batch that has a session.
+fn at_hand(connection: &mut Option<Leased>) -> &mut PgConnection {
+    let leased = connection.as_mut();
+    leased
+        .expect("the connection is there until the batch ends")
+        .get()
 }
 
 /// A wall-clock bound round what waits for the server: its own time-outs can be changed by who runs on it.

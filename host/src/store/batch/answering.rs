@@ -7,10 +7,10 @@
 
 use tokio::task::JoinSet;
 
-use super::{Batch, Grant, bounded};
+use super::{Batch, at_hand, bounded};
 use crate::store::GuestError;
 use crate::store::leased::Leased;
-use crate::store::many::{Known, Work};
+use crate::store::many::Work;
 use crate::store::value::Value;
 
 /// What is under way although it has been answered: one statement at most, with the connection that it runs on. It is given up when this is
@@ -41,10 +41,6 @@ impl Batch {
             return self.execute(sql, parameters).await;
         }
         self.admit_statement(sql).await?;
-        if self.grant == Grant::Define {
-            // Tables are changed there between two calls.
-            self.known = Known::default();
-        }
         // What can be made ready is, while the server may still be at work.
         let ready = Work::of_known(&self.known, sql, lists);
         let ready = self.after(ready)?;
@@ -53,8 +49,7 @@ impl Batch {
         let work = match ready {
             Some(work) => work,
             None => {
-                let leased = self.connection.as_mut();
-                let connection = leased.expect("before a statement there is one").get();
+                let connection = at_hand(&mut self.connection);
                 let work = Work::of(connection, &mut self.known, sql, lists);
                 let work = bounded(patience, work).await;
                 self.after(work.map_err(GuestError::of_the_guest))?
