@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::handled::{Broken, FailedBatch, Handled};
+use crate::guest::Instance;
 use crate::store::{Change, Error, LaneState, Outcome, failpoint};
 
 /// When this is dropped, the batch is given up, unless it is committed already.
@@ -36,12 +37,15 @@ impl Ending {
         let (tell, committed) = oneshot::channel();
         let mut writing = JoinSet::new();
         writing.spawn(async move {
-            let ended = end(handled, state, host, is_in_doubt).await;
-            if matches!(ended, Ok(Ended::Committed)) {
+            let (ended, spent) = end(handled, state, host, is_in_doubt).await?;
+            if matches!(ended, Ended::Committed) {
                 // Nobody follows: that is all the same.
                 let _ = tell.send(());
             }
-            ended
+            // Who follows goes on at once, perhaps on this thread.
+            tokio::task::yield_now().await;
+            drop(spent);
+            Ok(ended)
         });
         Ending {
             writing,
@@ -68,22 +72,23 @@ impl Ending {
     }
 }
 
+/// What became of it, and an instance that takes a moment to be dropped.
 async fn end(
     handled: Handled,
     state: LaneState,
     host: Uuid,
     is_in_doubt: bool,
-) -> Result<Ended, Error> {
+) -> Result<(Ended, Option<Box<Instance>>), Error> {
     let written = match handled.write_out().await {
         Ok(written) => written,
-        Err(broken) => return Ok(failed(broken, state, is_in_doubt)),
+        Err(broken) => return Ok((failed(broken, state, is_in_doubt), None)),
     };
     failpoint("batch-handled");
     let outcome = written
         .batch
         .commit(written.up_to, Change::Keep, host)
         .await?;
-    Ok(match outcome {
+    let ended = match outcome {
         Outcome::Committed => {
             failpoint("batch-committed");
             Ended::Committed
@@ -93,7 +98,8 @@ async fn end(
             let broken = Broken::at_the_commit(&error, written.retry_context, written.events);
             failed(broken, state, is_in_doubt)
         }
-    })
+    };
+    Ok((ended, written.spent))
 }
 
 fn failed(broken: Broken, state: LaneState, is_in_doubt: bool) -> Ended {

@@ -53,7 +53,7 @@ impl Handled {
             up_to: self.up_to,
             retry_context: self.retry_context,
             said: self.said,
-            _spent: spent,
+            spent,
         })
     }
 }
@@ -65,8 +65,8 @@ pub(super) struct Written {
     pub up_to: i64,
     pub retry_context: Option<String>,
     said: Said,
-    /// Dropped after the commit.
-    _spent: Option<Box<Instance>>,
+    /// To be dropped after the commit.
+    pub spent: Option<Box<Instance>>,
 }
 
 impl Written {
