@@ -5,6 +5,7 @@ use std::time::Duration;
 use projectionist::engine::Notice;
 use projectionist::store::{Batch, NewEvent, Outcome, Value};
 use serde_json::json;
+use sqlx::AssertSqlSafe;
 use subscription::ErrorClass;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -192,10 +193,80 @@ async fn what_was_answered_early_is_found_by_whatever_is_asked_next() {
     committed(batch, LEFT_AT).await;
 }
 
-/// Deposits of 1 to accounts in turn: several batches' statements.
-async fn fill(database: &TestDatabase, events: usize) {
+#[tokio::test]
+async fn one_statement_is_answered_early_as_many_are() {
+    const INSERT: &str = "INSERT INTO account (id, balance) VALUES ($1, $2)";
+    const COUNT: &str = "SELECT count(*) FROM account";
+    let stage = Stage::new().await;
+    let mut batch = stage.opened().await;
+    batch.answer_early();
+    for key in ["a", "b", "c"] {
+        assert_eq!(batch.execute(INSERT, &row(key, 1)).await, Ok(1));
+    }
+    assert!(batch.has_answered_early());
+    let found = batch.query(COUNT, &[]).await.expect("a row");
+    assert_eq!(found.rows, [[Value::Integer(3)]]);
+    assert_eq!(batch.execute(INSERT, &row("a", 1)).await, Ok(1));
+    let failed = batch.execute(INSERT, &row("d", 1)).await;
+    let failed = failed.expect_err("the one before has failed");
+    assert_eq!(failed.sqlstate.as_deref(), Some("23505"));
+    batch.abandon().await;
+    assert_eq!(stage.found().await, (None, 0));
+    // As long as it runs, one that is dropped is ended on the server.
+    let mut batch = stage.opened().await;
+    batch.answer_early();
+    assert_eq!(batch.execute(INSERT, &row("a", 1)).await, Ok(1));
+    drop(batch);
+    stage.database.until_out_of_a_batch(ID).await;
+    let mut batch = stage.opened().await;
+    batch.answer_early();
+    let update = "UPDATE account SET balance = $2 WHERE id = $1";
+    assert_eq!(batch.execute(update, &row("a", 2)).await, Ok(0));
+    assert!(!batch.has_answered_early(), "who knows how many there are");
+    assert_eq!(batch.execute(INSERT, &row("a", 3)).await, Ok(1));
+    committed(batch, LEFT_AT).await;
+    assert_eq!(stage.found().await, (Some(3), LEFT_AT));
+}
+
+/// What the guest was told is held against what happened: a trigger of somebody else can keep a row out.
+#[tokio::test]
+async fn an_early_answer_that_was_false_undoes_its_batch() {
+    let stage = Stage::new().await;
+    let trigger = format!(
+        "CREATE FUNCTION public.keep_out() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER keep_out BEFORE INSERT ON {ID}.account FOR EACH ROW WHEN (NEW.id = '7')
+             EXECUTE FUNCTION public.keep_out()"
+    );
+    let pool = stage.database.pool();
+    let made = sqlx::raw_sql(AssertSqlSafe(trigger)).execute(pool).await;
+    made.expect("a trigger");
+    let insert = "INSERT INTO account (id, balance) VALUES ($1, $2)";
+    let lists: Vec<Vec<Value>> = (0..20).map(|number| row(&number.to_string(), 1)).collect();
+    for is_one in [true, false] {
+        let mut batch = stage.opened().await;
+        batch.answer_early();
+        let told = match is_one {
+            true => batch.execute(insert, &lists[7]).await,
+            false => batch.execute_many(insert, &lists).await,
+        };
+        assert_eq!(told, Ok(if is_one { 1 } else { 20 }));
+        let refused = batch.flush().await.expect_err("it was not so");
+        assert!(refused.retryable, "{refused:?}");
+        batch.abandon().await;
+        let mut batch = stage.opened().await;
+        let found = match is_one {
+            true => batch.execute(insert, &lists[7]).await,
+            false => batch.execute_many(insert, &lists).await,
+        };
+        assert_eq!(found, Ok(if is_one { 0 } else { 19 }));
+        batch.abandon().await;
+    }
+}
+
+/// Deposits of 1 to so many accounts in turn: several batches' statements.
+async fn fill(database: &TestDatabase, events: usize, accounts: usize) {
     let deposit = |number: usize| {
-        let account = format!("{}", number % 40);
+        let account = format!("{}", number % accounts);
         event(
             "MoneyDeposited",
             &json!({ "account": account, "amount": 1 }),
@@ -215,27 +286,35 @@ async fn sum(database: &TestDatabase) -> i64 {
 
 const MANY: &str = "accounts_by_many_1";
 
-#[tokio::test]
-async fn batches_that_overlap_count_each_event_once() {
-    const EVENTS: usize = 10_500;
+/// Accounts of which each changes often in one call.
+const FEW: usize = 40;
+
+/// Catches up with so many events of so many accounts, and says how many each batch had.
+async fn batches_of(events: usize, accounts: usize) -> Vec<usize> {
     let (database, modules) = (
         TestDatabase::new().await,
         Modules::with(&["accounts_by_many"]),
     );
-    fill(&database, EVENTS).await;
+    fill(&database, events, accounts).await;
     let mut host = stepped(&database, &modules).await;
     let mut notices = host.notices();
     host.once().await.expect("caught up");
-    assert_eq!(sum(&database).await, EVENTS as i64);
-    let (mut batches, mut handled) = (0, 0);
+    assert_eq!(sum(&database).await, events as i64);
+    let mut batches = Vec::new();
     while let Ok(notice) = notices.try_recv() {
-        if let Notice::Committed { events, .. } = notice {
-            batches += 1;
-            handled += events;
+        if let Notice::Committed { events, .. } = notice
+            && events > 0
+        {
+            batches.push(events);
         }
     }
-    assert_eq!(handled, EVENTS);
-    assert!(batches > 1, "it was more than one batch");
+    batches
+}
+
+#[tokio::test]
+async fn batches_that_overlap_count_each_event_once() {
+    let batches = batches_of(10_500, FEW).await;
+    assert_eq!(batches, [3_000, 3_000, 3_000, 1_500]);
 }
 
 /// Catches up with 9,000 events after the tables were changed, where the one at `position` is to blame.
@@ -248,7 +327,7 @@ async fn fails_at(position: i64, change: &'static str) {
     host.once().await.expect("set up");
     let changed = sqlx::raw_sql(change).execute(database.pool()).await;
     changed.expect("a condition");
-    fill(&database, 9_000).await;
+    fill(&database, 9_000, FEW).await;
     let mut host = stepped(&database, &modules).await;
     host.once().await.expect("failed");
     let error = database.error(MANY).await.expect("an error");

@@ -288,16 +288,6 @@ impl Batch {
         self.after(result.map_err(GuestError::of_the_guest))
     }
 
-    /// Runs one statement of the guest and counts the rows it touched.
-    pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, GuestError> {
-        self.before_statement(sql).await?;
-        let patience = self.patience();
-        let (connection, recent) = self.session();
-        let work = statement::execute(connection, recent, sql, parameters);
-        let result = bounded(patience, work).await;
-        self.after(result.map_err(GuestError::of_the_guest))
-    }
-
     /// Runs one statement inside a savepoint: its failure undoes this statement only.
     pub async fn try_execute(
         &mut self,
@@ -522,7 +512,10 @@ impl Batch {
         sqlx::raw_sql("SAVEPOINT statement")
             .execute(&mut *connection)
             .await?;
-        let result = statement::execute(connection, recent, sql, parameters).await;
+        let result = match recent.bind(connection, sql, parameters).await {
+            Ok(bound) => bound.execute(connection).await,
+            Err(refused) => Err(refused),
+        };
         let end = if result.is_ok() {
             "RELEASE SAVEPOINT statement"
         } else {

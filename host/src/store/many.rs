@@ -12,14 +12,14 @@ mod prepared;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgStatement};
 use sqlx::{Arguments as _, AssertSqlSafe, PgConnection};
 
 use super::GuestError;
-use super::statement::bad_parameter;
+use super::statement::{bad_parameter, parameter_types};
 use super::value::{self, Value};
 use encoded::Encoded;
-use merged::Run;
+use merged::{Merged, Run};
 pub(super) use prepared::Known;
 use prepared::Prepared;
 
@@ -111,6 +111,12 @@ impl Work {
             How::Each { sql, lists } => execute_each(connection, &sql, &lists).await,
         }
     }
+}
+
+/// Whether each list of parameters touches one row, or the statement fails.
+pub(super) fn touches_each(sql: &str, statement: &PgStatement) -> bool {
+    let merged = Merged::of(sql, parameter_types(statement));
+    merged.is_some_and(|merged| merged.touches_each)
 }
 
 /// The lists in merged statements, if that pays.

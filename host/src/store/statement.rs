@@ -1,5 +1,7 @@
 //! One statement of a guest on its batch's connection: parameters are encoded for the types that the server inferred.
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt as _;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -10,6 +12,7 @@ use sqlx::{
 };
 
 use super::GuestError;
+use super::many::touches_each;
 use super::value::{self, Value};
 
 /// Most rows that one query hands to a guest.
@@ -41,35 +44,91 @@ const KEPT_STATEMENTS: usize = 8;
 /// What the last statements of a batch take and give, so that the driver need not be asked again. What they use is locked until the batch
 /// ends, and the driver itself goes by it for longer.
 #[derive(Default)]
-pub(super) struct Recent(Vec<(Box<str>, PgStatement)>);
+pub(super) struct Recent(Vec<Prepared>);
+
+#[derive(Clone)]
+struct Prepared {
+    sql: Arc<str>,
+    statement: PgStatement,
+    touches_one: bool,
+}
 
 impl Recent {
     /// Whether the batch has run this one not long ago.
     pub fn knows(&self, sql: &str) -> bool {
-        self.place(sql).is_some()
+        self.get(sql).is_some()
     }
 
-    fn place(&self, sql: &str) -> Option<usize> {
-        self.0.iter().position(|(known, _)| **known == *sql)
+    /// A statement with its parameters, if the batch has run it not long ago: without a word to the server.
+    pub fn bind_known(&self, sql: &str, parameters: &[Value]) -> Result<Option<Bound>, GuestError> {
+        let prepared = self.get(sql);
+        prepared
+            .map(|prepared| prepared.bind(parameters))
+            .transpose()
+    }
+
+    pub async fn bind(
+        &mut self,
+        connection: &mut PgConnection,
+        sql: &str,
+        parameters: &[Value],
+    ) -> Result<Bound, GuestError> {
+        self.prepare(connection, sql).await?.bind(parameters)
+    }
+
+    fn get(&self, sql: &str) -> Option<&Prepared> {
+        self.0.iter().find(|known| *known.sql == *sql)
     }
 
     async fn prepare(
         &mut self,
         connection: &mut PgConnection,
         sql: &str,
-    ) -> Result<&PgStatement, GuestError> {
-        let place = match self.place(sql) {
-            Some(place) => place,
-            None => {
-                let statement = prepare(connection, sql).await?;
-                if self.0.len() >= KEPT_STATEMENTS {
-                    self.0.remove(0);
-                }
-                self.0.push((sql.into(), statement));
-                self.0.len() - 1
-            }
+    ) -> Result<Prepared, GuestError> {
+        if let Some(prepared) = self.get(sql) {
+            return Ok(prepared.clone());
+        }
+        let statement = prepare(connection, sql).await?;
+        let prepared = Prepared {
+            sql: sql.into(),
+            touches_one: touches_each(sql, &statement),
+            statement,
         };
-        Ok(&self.0[place].1)
+        if self.0.len() >= KEPT_STATEMENTS {
+            self.0.remove(0);
+        }
+        self.0.push(prepared.clone());
+        Ok(prepared)
+    }
+}
+
+impl Prepared {
+    fn bind(&self, parameters: &[Value]) -> Result<Bound, GuestError> {
+        Ok(Bound {
+            arguments: arguments(&self.statement, parameters)?,
+            statement: self.statement.clone(),
+            touches_one: self.touches_one,
+        })
+    }
+}
+
+/// A statement with its parameters, held against what it takes; nothing of it has been run.
+pub(super) struct Bound {
+    statement: PgStatement,
+    arguments: PgArguments,
+    touches_one: bool,
+}
+
+impl Bound {
+    /// How many rows it touches unless it fails, where that can be said before.
+    pub fn affects(&self) -> Option<u64> {
+        self.touches_one.then_some(1)
+    }
+
+    /// Counts the rows it touched.
+    pub async fn execute(self, connection: &mut PgConnection) -> Result<u64, GuestError> {
+        let query = self.statement.query_with(self.arguments);
+        Ok(connection.execute(query).await?.rows_affected())
     }
 }
 
@@ -80,9 +139,12 @@ pub(super) async fn query(
     sql: &str,
     parameters: &[Value],
 ) -> Result<RowSet, GuestError> {
-    let statement = recent.prepare(connection, sql).await?;
+    let Bound {
+        statement,
+        arguments,
+        ..
+    } = recent.bind(connection, sql, parameters).await?;
     let columns: Vec<Column> = statement.columns().iter().map(column).collect();
-    let arguments = arguments(statement, parameters)?;
     let mut rows = Vec::new();
     let mut bytes = 0;
     let mut stream = connection.fetch_many(statement.query_with(arguments));
@@ -101,19 +163,6 @@ pub(super) async fn query(
         }
     }
     Ok(RowSet { columns, rows })
-}
-
-/// Runs a statement and counts the rows it touched.
-pub(super) async fn execute(
-    connection: &mut PgConnection,
-    recent: &mut Recent,
-    sql: &str,
-    parameters: &[Value],
-) -> Result<u64, GuestError> {
-    let statement = recent.prepare(connection, sql).await?;
-    let arguments = arguments(statement, parameters)?;
-    let done = connection.execute(statement.query_with(arguments)).await?;
-    Ok(done.rows_affected())
 }
 
 pub(super) async fn prepare(

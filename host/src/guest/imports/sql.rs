@@ -27,7 +27,9 @@ impl Host for State {
         params: Vec<Value>,
     ) -> wasmtime::Result<Result<u64, Error>> {
         self.admit(1, statement.len() + size::of_values(&params))?;
-        let result = self.batch()?.execute(&statement, &from_guest(params)).await;
+        let batch = self.batch()?;
+        let result = batch.execute(&statement, &from_guest(params)).await;
+        self.answered_early = batch.has_answered_early();
         Ok(result.map_err(Into::into))
     }
 
@@ -40,8 +42,7 @@ impl Host for State {
         let lists: Vec<_> = params.into_iter().map(from_guest).collect();
         let batch = self.batch()?;
         let result = batch.execute_many(&statement, &lists).await;
-        let answered_early = batch.has_answered_early();
-        self.answered_early = answered_early;
+        self.answered_early = batch.has_answered_early();
         Ok(result.map_err(Into::into))
     }
 

@@ -5,12 +5,17 @@
 //! gone on from what was not so. Then nothing of it counts, and the batch is done again with each answer in its turn: neither a guest nor who
 //! looks for the event that is to blame sees a difference.
 
+use futures_util::FutureExt as _;
+use futures_util::future::{self, BoxFuture};
+use sqlx::PgConnection;
 use tokio::task::JoinSet;
 
+use super::presuming::refuted;
 use super::{Batch, at_hand, bounded};
 use crate::store::GuestError;
 use crate::store::leased::Leased;
-use crate::store::many::Work;
+use crate::store::many::Work as Many;
+use crate::store::statement::Bound;
 use crate::store::value::Value;
 
 /// What is under way although it has been answered: one statement at most, with the connection that it runs on. It is given up when this is
@@ -21,16 +26,58 @@ pub(super) struct Behind {
     pub is_allowed: bool,
     /// Whether anything was.
     pub has_been: bool,
-    running: JoinSet<(Leased, Result<u64, GuestError>)>,
+    running: Option<BoxFuture<'static, (Leased, Result<(), GuestError>)>>,
 }
 
 impl Behind {
     pub fn is_running(&self) -> bool {
-        !self.running.is_empty()
+        self.running.is_some()
+    }
+}
+
+/// What a guest asks to be done, held against what the server takes.
+enum Work {
+    One(Bound),
+    Many(Many),
+}
+
+impl Work {
+    /// How many rows it touches unless it fails, where that can be said before.
+    fn affects(&self) -> Option<u64> {
+        match self {
+            Work::One(bound) => bound.affects(),
+            Work::Many(many) => many.affects(),
+        }
+    }
+
+    async fn run(self, connection: &mut PgConnection) -> Result<u64, GuestError> {
+        match self {
+            Work::One(bound) => bound.execute(connection).await,
+            Work::Many(many) => many.run(connection).await,
+        }
     }
 }
 
 impl Batch {
+    /// Runs one statement of the guest and counts the rows it touched.
+    pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, GuestError> {
+        self.admit_statement(sql).await?;
+        // What can be made ready is, while the server may still be at work.
+        let ready = self.recent.bind_known(sql, parameters);
+        let ready = self.after(ready)?;
+        self.before_admitted().await?;
+        let bound = match ready {
+            Some(bound) => bound,
+            None => {
+                let patience = self.patience();
+                let (connection, recent) = self.session();
+                let bound = bounded(patience, recent.bind(connection, sql, parameters)).await;
+                self.after(bound.map_err(GuestError::of_the_guest))?
+            }
+        };
+        self.answer(Work::One(bound)).await
+    }
+
     /// Runs one statement once for each list of parameters.
     pub async fn execute_many(
         &mut self,
@@ -41,30 +88,36 @@ impl Batch {
             return self.execute(sql, parameters).await;
         }
         self.admit_statement(sql).await?;
-        // What can be made ready is, while the server may still be at work.
-        let ready = Work::of_known(&self.known, sql, lists);
+        let ready = Many::of_known(&self.known, sql, lists);
         let ready = self.after(ready)?;
         self.before_admitted().await?;
-        let patience = self.patience();
         let work = match ready {
             Some(work) => work,
             None => {
+                let patience = self.patience();
                 let connection = at_hand(&mut self.connection);
-                let work = Work::of(connection, &mut self.known, sql, lists);
+                let work = Many::of(connection, &mut self.known, sql, lists);
                 let work = bounded(patience, work).await;
                 self.after(work.map_err(GuestError::of_the_guest))?
             }
         };
-        if let Some(affected) = work.affects()
+        self.answer(Work::Many(work)).await
+    }
+
+    async fn answer(&mut self, work: Work) -> Result<u64, GuestError> {
+        if let Some(affects) = work.affects()
             && self.behind.is_allowed
         {
-            self.run_behind(work);
-            // It begins on this thread, before the guest goes on here.
-            tokio::task::yield_now().await;
-            return Ok(affected);
+            let is_one = matches!(work, Work::One(_));
+            self.run_behind(work, affects);
+            if !is_one {
+                // It begins on this thread, before the guest goes on here.
+                tokio::task::yield_now().await;
+            }
+            return Ok(affects);
         }
         self.busy = true;
-        let result = bounded(patience, work.run(self.connection())).await;
+        let result = bounded(self.patience(), work.run(self.connection())).await;
         self.after(result.map_err(GuestError::of_the_guest))
     }
 
@@ -78,30 +131,55 @@ impl Batch {
         self.behind.has_been
     }
 
-    /// Begins what has an answer already.
-    fn run_behind(&mut self, work: Work) {
+    /// Begins what has an answer already: so many rows.
+    fn run_behind(&mut self, work: Work, told: u64) {
         let patience = self.patience();
         let leased = self.connection.take();
         let mut leased = leased.expect("the connection is there until the batch ends");
-        self.behind.has_been = true;
-        self.behind.running.spawn(async move {
+        let is_one = matches!(work, Work::One(_));
+        let running = async move {
             let result = bounded(patience, work.run(leased.get())).await;
-            (leased, result)
+            let result = result.map_err(GuestError::of_the_guest);
+            (leased, result.and_then(|touched| as_told(touched, told)))
+        };
+        self.behind.has_been = true;
+        self.behind.running = Some(if is_one {
+            // It is sent now. The answer can lie there until somebody asks for it.
+            let mut running = running.boxed();
+            match (&mut running).now_or_never() {
+                Some(ended) => future::ready(ended).boxed(),
+                None => running,
+            }
+        } else {
+            // Several messages, one after the other, while the guest goes on.
+            let mut task = JoinSet::new();
+            task.spawn(running);
+            async move {
+                let ended = task.join_next().await.expect("one was spawned");
+                // It is ended from here alone, and then nobody waits.
+                ended.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))
+            }
+            .boxed()
         });
     }
 
     /// Waits for what is under way behind its answer.
     pub(super) async fn catch_up(&mut self) -> Result<(), GuestError> {
-        let Some(ended) = self.behind.running.join_next().await else {
+        let Some(running) = &mut self.behind.running else {
             return Ok(());
         };
-        match ended {
-            Ok((leased, result)) => {
-                self.connection = Some(leased);
-                self.after(result.map(drop).map_err(GuestError::of_the_guest))
-            }
-            // It is ended from here alone, and then nobody waits.
-            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-        }
+        let (leased, result) = running.await;
+        self.behind.running = None;
+        self.connection = Some(leased);
+        self.after(result)
     }
+}
+
+/// A trigger or a rule of somebody else's table can leave a row as it is. The guest was told otherwise.
+fn as_told(touched: u64, told: u64) -> Result<(), GuestError> {
+    if touched == told {
+        return Ok(());
+    }
+    let message = format!("a statement touched {touched} rows after its guest was told {told}");
+    Err(refuted(&message))
 }

@@ -60,7 +60,7 @@ impl Batch {
 
     /// In `setup` a guest can give its own role another password, and tell it to others. In vain: the role gets back that of its
     /// row, at the latest when a host finds that it does not log in.
-    async fn mend_role(&self) {
+    async fn mend_role(&mut self) {
         if matches!(self.authority, Authority::Host { .. }) {
             return;
         }
