@@ -317,6 +317,14 @@ async fn batches_that_overlap_count_each_event_once() {
     assert_eq!(batches, [3_000, 3_000, 3_000, 1_500]);
 }
 
+/// What a transaction overwrites lies there until it ends, so one that overwrites little can be longer.
+#[tokio::test]
+async fn a_batch_has_more_lists_where_rows_seldom_come_again() {
+    let batches = batches_of(10_500, 10_500).await;
+    assert!(batches.iter().any(|events| *events > 3_000), "{batches:?}");
+    assert_eq!(batches.iter().sum::<usize>(), 10_500);
+}
+
 /// Catches up with 9,000 events after the tables were changed, where the one at `position` is to blame.
 async fn fails_at(position: i64, change: &'static str) {
     let (database, modules) = (

@@ -60,6 +60,12 @@ impl Allowance {
         self.statements
     }
 
+    /// Whether it is far from the limits of what it runs and sends.
+    pub fn is_ample(&self) -> bool {
+        let sent_max = self.limits.sent_mib.saturating_mul(1024 * 1024);
+        self.statements < self.limits.statements / 4 && self.sent_bytes < sent_max / 4
+    }
+
     pub fn sent(&mut self, bytes: usize) -> Result<(), Exceeded> {
         count_bytes(
             &mut self.sent_bytes,

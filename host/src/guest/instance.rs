@@ -180,9 +180,14 @@ impl Instance {
         self.state().new_retry_context.clone()
     }
 
-    /// How many statements the guest ran.
+    /// How many statements the guest ran, without those that weigh nothing; all of them where it comes near a limit.
     pub fn statements(&self) -> u64 {
-        self.state().allowance.statements_run()
+        let State {
+            allowance, batch, ..
+        } = self.state();
+        let light = batch.as_ref().map_or(0, |batch| batch.light_statements());
+        let light = if allowance.is_ample() { light } else { 0 };
+        allowance.statements_run().saturating_sub(light)
     }
 
     /// Whether some of its statements were answered before they were run.

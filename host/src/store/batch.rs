@@ -201,6 +201,8 @@ pub struct Batch {
     knows_before: bool,
     /// Something was written, or may have been by a statement of the guest, that is not among the rows.
     has_written_unknown: bool,
+    /// Of the guest's statements, see [`Batch::light_statements`].
+    light: u64,
 }
 
 impl Batch {
@@ -248,6 +250,7 @@ impl Batch {
             before: None,
             knows_before: false,
             has_written_unknown: false,
+            light: 0,
         }
     }
 
@@ -271,6 +274,12 @@ impl Batch {
     pub fn keep_rows(&mut self, to: i64) -> KeptRows {
         let rows = std::mem::replace(&mut self.rows, Rows::new(&self.key.subscription));
         KeptRows::new(rows, self.state.generation, to)
+    }
+
+    /// How many of the guest's statements this transaction could do without as far as their weight goes: what a transaction overwrites has to
+    /// lie there until it ends, and most lists of one call of `execute-many` need not overwrite anything that is of this transaction.
+    pub fn light_statements(&self) -> u64 {
+        self.light
     }
 
     /// The error that aborted the transaction, if a statement failed.

@@ -35,6 +35,12 @@ const MERGED_LISTS_MIN: usize = 8;
 /// Lists for which it is worth finding out all that can be known of a statement, since that costs a round trip.
 const LISTS_MANY: usize = 100;
 
+/// Lists of a merged statement that count as one statement.
+const LIGHT_LISTS: usize = 8;
+
+/// What a list counts beside, if one of the same call has written its row.
+const REPEATED_WEIGHT: usize = 6;
+
 /// A name that no other statement of a connection has.
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
 
@@ -50,6 +56,8 @@ enum How {
         runs: Vec<PgArguments>,
         /// How many rows it touches unless it fails, where that can be said before.
         affects: Option<u64>,
+        /// See [`Work::light_lists`].
+        light: u64,
     },
     Each {
         sql: String,
@@ -104,6 +112,14 @@ impl Work {
         }
     }
 
+    /// How many of its lists count for nothing in the measure of a batch, see [`weight`].
+    pub fn light_lists(&self) -> u64 {
+        match &self.0 {
+            How::Merged { light, .. } => *light,
+            How::Each { .. } => 0,
+        }
+    }
+
     /// Runs the statement once for each list of parameters, in an order in which nobody can tell it from theirs.
     pub async fn run(self, connection: &mut PgConnection) -> Result<u64, GuestError> {
         match self.0 {
@@ -124,10 +140,13 @@ fn merge(prepared: &Prepared, lists: &Encoded) -> Result<Option<How>, GuestError
     let Some(merged) = &prepared.merged else {
         return Ok(None);
     };
-    let runs = if prepared.is_independent {
-        merged.runs_by_turn(lists, MERGED_LISTS_MAX)
+    let (runs, repeated) = if prepared.is_independent {
+        let (runs, keys) = merged.runs_by_turn(lists, MERGED_LISTS_MAX);
+        (runs, lists.len() - keys)
     } else {
-        merged.runs(lists, MERGED_LISTS_MAX)
+        let runs = merged.runs(lists, MERGED_LISTS_MAX);
+        let repeated = if merged.overwrites() { lists.len() } else { 0 };
+        (runs, repeated)
     };
     if lists.len() < runs.len() * MERGED_LISTS_MIN {
         return Ok(None);
@@ -145,7 +164,15 @@ fn merge(prepared: &Prepared, lists: &Encoded) -> Result<Option<How>, GuestError
         sql: merged.sql.clone(),
         runs: runs.into_iter().map(arguments).collect::<Result<_, _>>()?,
         affects,
+        light: (lists.len() - weight(lists.len(), repeated)) as u64,
     }))
+}
+
+/// How many statements one call counts for. Rows that nobody wrote before in this call are few to be overwritten in this batch: one row is
+/// as likely to come again in the next call as in this one. So the lists that `repeated` a row of the same call tell how soon it is time to commit.
+/// Measured, 10,000 rows in calls of 1,000 lists: batches of 8,000 lists instead of 3,000.
+fn weight(lists: usize, repeated: usize) -> usize {
+    (lists / LIGHT_LISTS + repeated * REPEATED_WEIGHT).min(lists)
 }
 
 async fn execute_merged(
@@ -232,6 +259,21 @@ fn add_literal(message: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_weigh_what_their_rows_tell() {
+        for (lists, repeated, weighs) in [
+            (0, 0, 0),
+            (8, 0, 1),
+            (1_000, 0, 125),
+            (1_000, 50, 425),
+            (1_000, 146, 1_000),
+            (1_000, 1_000, 1_000),
+            (10, 1, 7),
+        ] {
+            assert_eq!(weight(lists, repeated), weighs, "{lists} {repeated}");
+        }
+    }
 
     #[test]
     fn parameters_are_literals_that_no_setting_changes() {

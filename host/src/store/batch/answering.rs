@@ -101,6 +101,7 @@ impl Batch {
                 self.after(work.map_err(GuestError::of_the_guest))?
             }
         };
+        self.light += work.light_lists();
         self.answer(Work::Many(work)).await
     }
 

@@ -168,6 +168,11 @@ impl Merged {
         })
     }
 
+    /// Whether it may change rows that are there.
+    pub fn overwrites(&self) -> bool {
+        !self.key.is_empty()
+    }
+
     /// The lists in statements whose rows do not conflict with one another, and have no more than so many. Their order stays.
     pub fn runs(&self, lists: &Encoded, lists_max: usize) -> Vec<Run> {
         let mut runs = Vec::new();
@@ -188,8 +193,8 @@ impl Merged {
     }
 
     /// The same in as few statements as there can be: first the first list of each key, then the second ones. The order of lists stays
-    /// within a key alone, so rows have to be independent.
-    pub fn runs_by_turn(&self, lists: &Encoded, lists_max: usize) -> Vec<Run> {
+    /// within a key alone, so rows have to be independent. And how many lists have a key of their own, or were the first to have it.
+    pub fn runs_by_turn(&self, lists: &Encoded, lists_max: usize) -> (Vec<Run>, usize) {
         let mut turns: Vec<Run> = Vec::new();
         let mut next_turns: HashMap<Vec<Option<&[u8]>>, usize> = HashMap::new();
         for index in 0..lists.len() {
@@ -201,7 +206,8 @@ impl Merged {
             *turn += 1;
         }
         let runs = turns.iter().flat_map(|turn| turn.chunks(lists_max));
-        runs.map(<[usize]>::to_vec).collect()
+        let runs = runs.map(<[usize]>::to_vec).collect();
+        (runs, next_turns.len())
     }
 
     fn key_of<'a>(&self, lists: &'a Encoded, index: usize) -> Vec<Option<&'a [u8]>> {
@@ -469,9 +475,9 @@ mod tests {
         let upsert = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = 1";
         let merged = Merged::with(upsert, &TYPES_OF_TWO).expect("it can be");
         let runs = [vec![0, 1, 3], vec![2, 4], vec![5]];
-        assert_eq!(merged.runs_by_turn(&lists, 6), runs);
+        assert_eq!(merged.runs_by_turn(&lists, 6), (runs.to_vec(), 3));
         let runs = [vec![0, 1], vec![3], vec![2, 4], vec![5]];
-        assert_eq!(merged.runs_by_turn(&lists, 2), runs);
+        assert_eq!(merged.runs_by_turn(&lists, 2), (runs.to_vec(), 3));
     }
 
     #[test]
