@@ -153,10 +153,10 @@ async fn attempt(
         carried.ahead = None;
     }
     let may_run_ahead = may_run_ahead(known, &state, portion, carried);
-    if may_run_ahead {
+    let share = Share::of(known, &state, target, portion, began);
+    if may_run_ahead && !share.few {
         batch.answer_early();
     }
-    let share = Share::of(known, &state, target, portion, began);
     let ahead = read(shared, known, &state, target, &share, &mut carried.ahead).await?;
     let broken = |broken: Broken, state, carried: &mut Carried| {
         let (failed, is_in_doubt) = broken.into_failed(state, is_presumed);

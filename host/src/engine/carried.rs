@@ -25,7 +25,7 @@ pub(super) struct Carried {
     pub rows: Option<KeptRows>,
     /// Up to here nothing came that the guest wants, since the last batch.
     pub passed_to: i64,
-    /// The last attempt failed, and not each answer to its guest had come in its turn: now it does.
+    /// An attempt has failed since the last commit in which not each answer to its guest came in its turn: now it does.
     pub answers_in_turn: bool,
     /// The room that they take.
     room: Option<OwnedSemaphorePermit>,

@@ -138,8 +138,10 @@ pub(super) struct FailedBatch {
 impl FailedBatch {
     /// Counts only where the guest went by nothing that may not have been so.
     pub fn ended(self, is_in_doubt: bool, carried: &mut Carried) -> Done {
+        // Once they do, until something is committed: a conflict is tried again at once.
+        let answers_in_turn = carried.answers_in_turn || is_in_doubt;
         carried.forget();
-        carried.answers_in_turn = is_in_doubt;
+        carried.answers_in_turn = answers_in_turn;
         match is_in_doubt {
             true => Done::Doubted,
             false => Done::Failed(Box::new(self)),

@@ -180,7 +180,7 @@ impl Instance {
         self.state().new_retry_context.clone()
     }
 
-    /// How many statements the guest ran, without those that weigh nothing; all of them where it comes near a limit.
+    /// How many statements the guest ran, as far as they count where it is asked whether a batch is full; all of them if it comes near a limit.
     pub fn statements(&self) -> u64 {
         let State {
             allowance, batch, ..

@@ -276,8 +276,8 @@ impl Batch {
         KeptRows::new(rows, self.state.generation, to)
     }
 
-    /// How many of the guest's statements this transaction could do without as far as their weight goes: what a transaction overwrites has to
-    /// lie there until it ends, and most lists of one call of `execute-many` need not overwrite anything that is of this transaction.
+    /// How many of the guest's statements do not count where it is asked whether a batch is full: lists of `execute-many` that overwrite
+    /// little of this transaction.
     pub fn light_statements(&self) -> u64 {
         self.light
     }

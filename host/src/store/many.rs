@@ -168,9 +168,9 @@ fn merge(prepared: &Prepared, lists: &Encoded) -> Result<Option<How>, GuestError
     }))
 }
 
-/// How many statements one call counts for. Rows that nobody wrote before in this call are few to be overwritten in this batch: one row is
-/// as likely to come again in the next call as in this one. So the lists that `repeated` a row of the same call tell how soon it is time to commit.
-/// Measured, 10,000 rows in calls of 1,000 lists: batches of 8,000 lists instead of 3,000.
+/// How many statements one call counts for, in the measure of a batch. What a transaction overwrites has to lie there until it ends, and a row
+/// comes again in the next call as likely as in this one: so it is those of its lists that `repeated` the row of another which tell how soon it is time
+/// to commit. Measured, calls of 1,000 lists: 8,000 lists a batch where they meet 10,000 rows, 3,000 where they meet 2,000.
 fn weight(lists: usize, repeated: usize) -> usize {
     (lists / LIGHT_LISTS + repeated * REPEATED_WEIGHT).min(lists)
 }

@@ -22,7 +22,7 @@ pub const CHUNK_EVENTS_MAX: u32 = 1_000;
 pub const BATCH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Statements of a guest in a batch after which it takes no further chunk. What a transaction overwrites the server can clear away
 /// only once that has ended: measured, 20,000 statements on 2,000 rows took a half more of its time than 3,000, and twice where
-/// each was of many rows. Statements that overwrite little count for less.
+/// each was of many rows. Lists of one call that overwrite little count for less.
 pub const BATCH_STATEMENTS: u64 = 3_000;
 /// Milliseconds after which a batch takes no further chunk.
 pub const BATCH_MS: u64 = 1_000;
