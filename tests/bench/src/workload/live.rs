@@ -20,7 +20,7 @@ const HOST: Contender = Contender::HostLive;
 const ROUNDS: u32 = 3;
 
 /// Appends of one round to each log.
-const APPENDS: u32 = 70;
+const APPENDS: u32 = 120;
 
 /// Subscriptions beside the one that is measured, for none of which an event comes.
 const WAITING: u8 = 19;
