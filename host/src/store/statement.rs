@@ -48,7 +48,6 @@ pub(super) struct Recent(Vec<Prepared>);
 
 #[derive(Clone)]
 struct Prepared {
-    sql: Arc<str>,
     statement: PgStatement,
     touches_one: bool,
 }
@@ -77,7 +76,9 @@ impl Recent {
     }
 
     fn get(&self, sql: &str) -> Option<&Prepared> {
-        self.0.iter().find(|known| *known.sql == *sql)
+        self.0
+            .iter()
+            .find(|known| known.statement.sql().as_str() == sql)
     }
 
     async fn prepare(
@@ -90,7 +91,6 @@ impl Recent {
         }
         let statement = prepare(connection, sql).await?;
         let prepared = Prepared {
-            sql: sql.into(),
             touches_one: touches_each(sql, &statement),
             statement,
         };
@@ -169,9 +169,9 @@ pub(super) async fn prepare(
     connection: &mut PgConnection,
     sql: &str,
 ) -> Result<PgStatement, GuestError> {
-    Ok(connection
-        .prepare(AssertSqlSafe(sql.to_owned()).into_sql_str())
-        .await?)
+    // Shared by the copies of the statement.
+    let sql = AssertSqlSafe(Arc::<str>::from(sql));
+    Ok(connection.prepare(sql.into_sql_str()).await?)
 }
 
 fn column(column: &sqlx::postgres::PgColumn) -> Column {
