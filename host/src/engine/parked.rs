@@ -32,6 +32,8 @@ struct Lot {
     told: i64,
     filters: FilterIndex<LaneKey>,
     places: HashMap<LaneKey, Place>,
+    /// There may be checkpoints to move, and nobody was told yet.
+    is_untold: bool,
 }
 
 /// What is known of a lane that is parked, or was.
@@ -70,7 +72,7 @@ impl Parked {
         }
         let known = lot.places.get_mut(&lane.key);
         let known = known.filter(|place| place.passed.revision == lane.revision);
-        let place = match known {
+        let is_behind = match known {
             Some(place) if place.trust == Trust::Lost => return Err(Refused::Lost),
             Some(place) => {
                 if place.trust == Trust::Unknown {
@@ -79,7 +81,7 @@ impl Parked {
                 place.passed.to = lane.to;
                 place.trust = Trust::Known;
                 place.parked = Some(Arc::clone(wake));
-                place
+                place.passed.from < place.passed.to
             }
             None => {
                 lot.filters.insert(lane.key.clone(), filter.clone());
@@ -88,10 +90,11 @@ impl Parked {
                     parked: Some(Arc::clone(wake)),
                     trust: Trust::Known,
                 };
-                lot.places.entry(lane.key).insert_entry(place).into_mut()
+                lot.places.insert(lane.key, place);
+                lane.from < lane.to
             }
         };
-        if place.passed.from < place.passed.to {
+        if std::mem::take(&mut lot.is_untold) || is_behind {
             self.behind.notify_one();
         }
         Ok(())
@@ -118,6 +121,9 @@ impl Parked {
         let mut lot = self.lock();
         lot.filters.remove(key);
         lot.places.remove(key);
+        if std::mem::take(&mut lot.is_untold) {
+            self.behind.notify_one();
+        }
     }
 
     /// Wakes those for whom something lies up to the horizon; all of them, if that is more than the tail holds.
@@ -133,10 +139,13 @@ impl Parked {
             woken.extend(places.filter_map(|place| place.get_up(told)));
         }
         lot.told = horizon;
-        if lot.places.values().any(|place| place.is_due(horizon)) {
+        // Readers wait for what those do who are woken. Whatever else is to be done waits until one of them rests again.
+        lot.is_untold = !woken.is_empty();
+        if woken.is_empty() && lot.places.values().any(|place| place.is_due(horizon)) {
             self.behind.notify_one();
         }
-        // Only now: whoever is woken last runs first, and readers wait for these.
+        // Those who are woken ask for their places at once.
+        drop(lot);
         woken.iter().for_each(|wake| wake.notify_one());
     }
 
@@ -311,6 +320,31 @@ mod tests {
         assert_eq!(parked.due(), []);
         assert_eq!(parked.park(lane(0, 2, 2), &filter("a"), &wake), Ok(()));
         assert_eq!(parked.due(), []);
+    }
+
+    #[test]
+    fn who_moves_checkpoints_is_told_when_those_rest_who_were_woken() {
+        let (parked, tail) = (Parked::default(), Tail::default());
+        let wakes: [Arc<Notify>; 2] = Default::default();
+        for (number, wanted) in ["a", "b"].into_iter().enumerate() {
+            let parked = parked.park(lane(number, 0, 0), &filter(wanted), &wakes[number]);
+            assert_eq!(parked, Ok(()));
+        }
+        assert!(!is_woken(&parked.behind));
+        tail.add(0, events(0, &["a", "c", "a", "b"]));
+        parked.tell(&tail, 1);
+        assert!(!is_woken(&parked.behind), "the guest is at work");
+        assert_eq!(parked.unpark(&key(0)), Some(0));
+        parked.works(&key(0));
+        let again = parked.park(lane(0, 1, 1), &filter("a"), &wakes[0]);
+        assert_eq!(again, Ok(()));
+        assert!(is_woken(&parked.behind));
+        parked.tell(&tail, 2);
+        assert!(is_woken(&parked.behind), "nobody was woken");
+        parked.tell(&tail, 3);
+        assert!(!is_woken(&parked.behind));
+        parked.forget(&key(0));
+        assert!(is_woken(&parked.behind), "it will not rest here again");
     }
 
     #[test]

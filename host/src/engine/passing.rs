@@ -14,15 +14,22 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// And this much longer for each lane that is moved with it, so that a thousand of them cost no more than twenty.
 const PAUSE_PER_LANE: Duration = Duration::from_millis(1);
 
+/// Who was woken and works for so long does not hold up the checkpoints of the others.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Moves checkpoints until `stop`, and then once more: who looks at a stopped host sees where it was.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut stopped = false;
     while !stopped {
         tokio::select! {
             () = shared.parked.behind() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
             () = stop.cancelled() => {}
         }
         let lanes = u32::try_from(shared.parked.due().len()).unwrap_or(u32::MAX);
+        if lanes == 0 && !stop.is_cancelled() {
+            continue;
+        }
         let pause = PAUSE + PAUSE_PER_LANE.saturating_mul(lanes);
         stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         stopped = stop.is_cancelled();
