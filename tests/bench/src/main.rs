@@ -101,7 +101,8 @@ fn done(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-#[tokio::main]
+/// On one thread: what the server answers is seen as soon as it can be, and whoever is measured is disturbed as little as can be.
+#[tokio::main(flavor = "current_thread")]
 async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         eprintln!(

@@ -177,14 +177,27 @@ pub async fn run(
 /// The child's side.
 #[tokio::main]
 pub async fn take_part(words: &[String]) -> anyhow::Result<()> {
-    let [name, url, input, cache] = words else {
-        anyhow::bail!(
+    let [name, url, input, cache] = words.to_vec().try_into().map_err(|_| {
+        anyhow::anyhow!(
             "{CONTENDER_VERB} takes NAME URL INPUT CACHE; it is for the benchmark itself"
-        );
-    };
-    let (input, cache) = (Path::new(input), Path::new(cache));
-    let contender = Contender::from_str(name, false).map_err(anyhow::Error::msg)?;
-    let sample = match contender {
+        )
+    })?;
+    let contender = Contender::from_str(&name, false).map_err(anyhow::Error::msg)?;
+    // On a thread of the runtime: to the main thread every answer of the server comes by way of another one.
+    let measured = tokio::spawn(async move {
+        measured(contender, &url, Path::new(&input), Path::new(&cache)).await
+    });
+    println!("{}", serde_json::to_string(&measured.await??)?);
+    Ok(())
+}
+
+async fn measured(
+    contender: Contender,
+    url: &str,
+    input: &Path,
+    cache: &Path,
+) -> anyhow::Result<Sample> {
+    match contender {
         Contender::RawRead => references::raw_read(url).await,
         Contender::SetBased => references::set_based(url).await,
         Contender::NativeFold => fold::run(url).await,
@@ -213,9 +226,7 @@ pub async fn take_part(words: &[String]) -> anyhow::Result<()> {
         | Contender::HostByStatement
         | Contender::HostByMany
         | Contender::HostCounts => host::catch_up(url, input, cache).await,
-    }?;
-    println!("{}", serde_json::to_string(&sample)?);
-    Ok(())
+    }
 }
 
 /// Resolves when whoever started this process closes its input, or dies.

@@ -17,10 +17,13 @@ use crate::sample::{Sample, median, percentile};
 const NATIVE: Contender = Contender::NativeFollower;
 const HOST: Contender = Contender::HostLive;
 
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 4;
 
 /// Appends of one round to each log.
 const APPENDS: u32 = 120;
+
+/// Before these: the first event may have to wait for tables to be made, and nothing is prepared for those that follow it.
+const WARM_UP: u32 = 5;
 
 /// Subscriptions beside the one that is measured, for none of which an event comes.
 const WAITING: u8 = 19;
@@ -181,12 +184,13 @@ impl Client {
         })
     }
 
-    /// Waits until so many subscriptions follow the log. The first event may have to wait for tables to be made, and is not
-    /// counted.
+    /// Waits until so many subscriptions follow the log, and have done so for a few events.
     async fn until_following(&mut self, subscriptions: i64) -> anyhow::Result<()> {
         self.append(OPENED).await?;
         self.until_active(subscriptions).await?;
-        self.append_and_watch(DEPOSITED).await?;
+        for _ in 0..WARM_UP {
+            self.append_and_watch(DEPOSITED).await?;
+        }
         Ok(())
     }
 
