@@ -72,7 +72,7 @@ impl Parked {
         }
         let known = lot.places.get_mut(&lane.key);
         let known = known.filter(|place| place.passed.revision == lane.revision);
-        let is_behind = match known {
+        let place = match known {
             Some(place) if place.trust == Trust::Lost => return Err(Refused::Lost),
             Some(place) => {
                 if place.trust == Trust::Unknown {
@@ -81,7 +81,7 @@ impl Parked {
                 place.passed.to = lane.to;
                 place.trust = Trust::Known;
                 place.parked = Some(Arc::clone(wake));
-                place.passed.from < place.passed.to
+                place
             }
             None => {
                 lot.filters.insert(lane.key.clone(), filter.clone());
@@ -90,10 +90,10 @@ impl Parked {
                     parked: Some(Arc::clone(wake)),
                     trust: Trust::Known,
                 };
-                lot.places.insert(lane.key, place);
-                lane.from < lane.to
+                lot.places.entry(lane.key).insert_entry(place).into_mut()
             }
         };
+        let is_behind = place.passed.from < place.passed.to;
         if std::mem::take(&mut lot.is_untold) || is_behind {
             self.behind.notify_one();
         }
