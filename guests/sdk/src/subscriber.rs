@@ -37,7 +37,8 @@ pub struct Subscriber<S> {
     pub(crate) wildcards: Vec<Call<S>>,
     pub(crate) prefetches: Vec<Prefetch<S>>,
     pub(crate) chunk_ends: Vec<Call<ChunkEnd>>,
-    tables: Vec<String>,
+    /// Put into words only where they are asked for: a call that handles events asks for none.
+    tables: Vec<fn() -> String>,
     setups: Vec<Call<Setup>>,
     teardowns: Vec<Call<Setup>>,
     recovery: Option<Recover>,
@@ -95,7 +96,7 @@ impl<S: Delivery + 'static> Subscriber<S> {
 
     /// Makes `T`'s table in `setup`.
     pub fn table<T: TableRow>(mut self) -> Self {
-        self.tables.push(shape::<T>());
+        self.tables.push(shape::<T>);
         self.setup(|sql: Sql| -> Result {
             for statement in create_statements::<T>() {
                 sql.execute(&statement, &[])?;
@@ -202,8 +203,8 @@ impl<S: Delivery + 'static> Subscriber<S> {
     pub fn describe(self) -> Descriptor {
         let mut descriptor = self.descriptor;
         if !self.tables.is_empty() {
-            let tables = ("tables".to_owned(), shapes(self.tables));
-            descriptor.options.push(tables);
+            let shapes = shapes(self.tables.iter().map(|shape| shape()).collect());
+            descriptor.options.push(("tables".to_owned(), shapes));
         }
         let is_said = descriptor.options.iter().any(|(key, _)| key == EVENT_PARTS);
         if self.parts != Parts::ALL && !is_said {
