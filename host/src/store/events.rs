@@ -1,5 +1,7 @@
 //! Reading the log, in the order of positions.
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -44,22 +46,30 @@ impl Store {
         Ok(page(events, up_to, limit))
     }
 
-    /// The same over a connection that is at hand.
-    pub(super) async fn read_events_over(
-        &self,
+    /// Reads all events over a connection that is at hand, by [the statement](Store::statement_for_all) for that.
+    pub(super) async fn read_all_over(
         connection: &mut KeptConnection,
+        statement: &Arc<str>,
         after: i64,
-        up_to: i64,
-        filter: &ReadFilter,
         limit: ReadLimit,
     ) -> Result<Page, Error> {
-        let query = self.events(READ_EVENTS, after, up_to, filter, limit);
+        let up_to = i64::MAX;
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(statement)))
+            .bind(after)
+            .bind(up_to)
+            .bind(limit.events);
         let answering = connection.get().await.map_err(Error::from_statement)?;
-        let read = read_some(answering, query, filter.parts(), limit.bytes).await?;
+        let read = read_some(answering, query, EventParts::ALL, limit.bytes).await?;
         if read.is_cut_off {
             connection.lose();
         }
         Ok(page(read.events, up_to, limit))
+    }
+
+    /// The statement that reads every event, whole. To put it together takes longer than to send it.
+    pub(super) fn statement_for_all(&self) -> Arc<str> {
+        let (sql, _) = self.statement(READ_EVENTS, &ReadFilter::everything());
+        sql.into()
     }
 
     /// Reads the newest that match in `(after, up_to]`, ascending.
@@ -95,11 +105,7 @@ impl Store {
         filter: &ReadFilter,
         limit: ReadLimit,
     ) -> Query<'static, Postgres, PgArguments> {
-        const FIXED_PARAMETERS: usize = 3;
-        let (condition, parameters) = filter.to_sql(FIXED_PARAMETERS + 1);
-        let sql = self
-            .source()
-            .render(&filter.prune(statement).replace("{filter}", &condition));
+        let (sql, parameters) = self.statement(statement, filter);
         let mut query = sqlx::query(AssertSqlSafe(sql))
             .bind(after)
             .bind(up_to)
@@ -108,6 +114,14 @@ impl Store {
             query = query.bind(parameter);
         }
         query
+    }
+
+    /// The text for a filter, and the parameters that it adds.
+    fn statement(&self, statement: &str, filter: &ReadFilter) -> (String, Vec<Vec<String>>) {
+        const FIXED_PARAMETERS: usize = 3;
+        let (condition, parameters) = filter.to_sql(FIXED_PARAMETERS + 1);
+        let statement = filter.prune(statement).replace("{filter}", &condition);
+        (self.source().render(&statement), parameters)
     }
 
     /// The events of a statement, or those parts of them, until there are so many bytes, and the one that brings them there.

@@ -19,6 +19,7 @@ mod holder;
 mod preconditions;
 mod search;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -27,7 +28,7 @@ pub use holder::Holder;
 use search::{Piece, Question, Search};
 
 use super::kept_connection::KeptConnection;
-use super::{Armed, Error, EventSource, Page, ReadFilter, ReadLimit, Store, bell};
+use super::{Armed, Error, EventSource, Page, ReadLimit, Store, bell};
 
 /// Positions that one look goes through at most, so that a long way to the head is gone in bounded steps.
 const PIECE_ROWS: i64 = 50_000;
@@ -59,6 +60,8 @@ pub struct Along {
 pub struct Horizon {
     store: Store,
     connection: KeptConnection,
+    /// What reads events along.
+    statement: Arc<str>,
     search: Search,
     /// The last look found more events than it reads along.
     many: bool,
@@ -84,6 +87,7 @@ impl Horizon {
     pub fn new(store: Store) -> Horizon {
         Horizon {
             connection: KeptConnection::of(store.pool()),
+            statement: store.statement_for_all(),
             store,
             search: Search::default(),
             many: false,
@@ -153,7 +157,8 @@ impl Horizon {
                 above,
                 waiting: false,
             } if wish == Wish::Events && !self.many => {
-                let (piece, events) = read_along(&self.store, &mut self.connection, above).await?;
+                let (piece, events) =
+                    read_along(&mut self.connection, &self.statement, above).await?;
                 self.many = piece.found >= EVENTS_READ_ALONG;
                 more = self.many && piece.unbroken > above;
                 self.search.saw_piece(&piece);
@@ -212,18 +217,15 @@ async fn read_head(connection: &mut PgConnection, source: &EventSource) -> Resul
 /// The events above a point and what they say of positions, in one statement and so in one snapshot. Of the events only
 /// the run without holes is handed out: what lies above a hole may get company.
 async fn read_along(
-    store: &Store,
     connection: &mut KeptConnection,
+    statement: &Arc<str>,
     above: i64,
 ) -> Result<(Piece, Page), Error> {
     let limit = ReadLimit {
         events: EVENTS_READ_ALONG,
         bytes: BYTES_READ_ALONG,
     };
-    let everything = ReadFilter::everything();
-    let page = store
-        .read_events_over(connection, above, i64::MAX, &everything, limit)
-        .await?;
+    let page = Store::read_all_over(connection, statement, above, limit).await?;
     let mut events = page.events;
     let (last, found) = (
         events.last().map_or(above, |event| event.position),
