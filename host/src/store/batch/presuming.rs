@@ -14,7 +14,7 @@ use super::ending::outcome_of;
 use super::opening::{begin, lane_state};
 use super::{Batch, Change, Durability, Grant, LaneState, Outcome, too_slow};
 use crate::store::leased::Leased;
-use crate::store::rows::KeptRows;
+use crate::store::rows::{KeptRows, Written};
 use crate::store::{Error, GuestError, LaneKey, Store, Subscription};
 
 /// The parameters of `take_and_advance.sql`, behind which those of rows begin.
@@ -195,8 +195,11 @@ impl Batch {
             .bind(presumed.revision.clone())
             .bind(self.authority.subscription().map(str::to_owned))
             .bind(self.authority.proof(&words));
-        for list in writing.lists {
-            query = query.bind(list);
+        for column in writing.columns {
+            query = match column {
+                Written::One(value) => query.bind(value),
+                Written::Many(list) => query.bind(list),
+            };
         }
         let patience = self.patience();
         let ended = tokio::time::timeout(patience, query.execute(self.connection())).await;

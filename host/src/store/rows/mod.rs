@@ -8,6 +8,7 @@ mod kept;
 mod table;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use sqlx::PgConnection;
 
@@ -29,14 +30,31 @@ pub const MAX_BUFFERED_BYTES: usize = 64 * 1024 * 1024;
 pub(super) struct Rows {
     schema: String,
     tables: Vec<Table>,
-    /// The last statement of [`Rows::writing`], and the tables that it was for with their first parameters: mostly it is the same again.
-    composed: Option<(Vec<(usize, usize)>, String)>,
+    /// The last statement of [`Rows::writing`], and what it was for: mostly it is the same again.
+    composed: Option<(Vec<Place>, Arc<str>)>,
 }
 
 /// The statement that writes all rows, and its parameters.
 pub(super) struct WritingAll {
-    pub sql: String,
-    pub lists: Vec<Vec<Option<String>>>,
+    pub sql: Arc<str>,
+    pub columns: Vec<Written>,
+}
+
+/// One column of what is written to a table.
+pub(super) enum Written {
+    /// Of one row. A list of one takes the server half as long again as the row itself.
+    One(Option<String>),
+    Many(Vec<Option<String>>),
+}
+
+/// A table in a statement that writes to several.
+#[derive(PartialEq, Eq)]
+struct Place {
+    /// Of the table.
+    number: usize,
+    /// Of the first of its parameters.
+    first: usize,
+    is_one_row: bool,
 }
 
 impl Rows {
@@ -156,28 +174,35 @@ impl Rows {
         first: usize,
         compose: fn(&[String]) -> String,
     ) -> Result<WritingAll, GuestError> {
-        let (mut places, mut lists) = (Vec::new(), Vec::new());
+        let (mut places, mut columns) = (Vec::new(), Vec::new());
         for (number, table) in self.tables.iter().enumerate() {
-            let written = table.written()?;
-            if !written.is_empty() {
-                places.push((number, first + lists.len()));
-                lists.extend(written);
+            let lists = table.written()?;
+            if let Some(list) = lists.first() {
+                let is_one_row = list.len() == 1;
+                let first = first + columns.len();
+                places.push(Place {
+                    number,
+                    first,
+                    is_one_row,
+                });
+                columns.extend(lists.into_iter().map(Written::of));
             }
         }
         let composed = self.composed.take().filter(|(of, _)| *of == places);
         let (_, sql) = self.composed.insert(composed.unwrap_or_else(|| {
-            let upsert = |(number, first): &(usize, usize)| {
-                let table = &self.tables[*number];
-                let lists = table::from_lists(*first, table.columns.len());
-                table.upsert(&self.schema, &format!("{condition}, {lists}"))
+            let upsert = |place: &Place| {
+                let table = &self.tables[place.number];
+                let source = match place.is_one_row {
+                    true => table::from_one(place.first, table.columns.len()),
+                    false => table::from_lists(place.first, table.columns.len()),
+                };
+                table.upsert(&self.schema, &format!("{condition}, {source}"))
             };
             let upserts: Vec<String> = places.iter().map(upsert).collect();
-            (places, compose(&upserts))
+            (places, compose(&upserts).into())
         }));
-        Ok(WritingAll {
-            sql: sql.clone(),
-            lists,
-        })
+        let sql = Arc::clone(sql);
+        Ok(WritingAll { sql, columns })
     }
 
     /// The statements that write what is buffered, for rows that [fit](Rows::fit_one_statement).
@@ -217,6 +242,18 @@ impl Rows {
             }
         };
         Ok(&mut self.tables[place])
+    }
+}
+
+impl Written {
+    fn of(mut list: Vec<Option<String>>) -> Written {
+        match (list.pop(), list.is_empty()) {
+            (Some(only), true) => Written::One(only),
+            (last, _) => {
+                list.extend(last);
+                Written::Many(list)
+            }
+        }
     }
 }
 

@@ -405,6 +405,13 @@ pub(super) fn from_lists(first: usize, count: usize) -> String {
     )
 }
 
+/// The one row `u` of so many parameters from `first` on.
+pub(super) fn from_one(first: usize, count: usize) -> String {
+    let value = |index| format!("${}::pg_catalog.text", first + index);
+    let values: Vec<String> = (0..count).map(value).collect();
+    format!("(SELECT {}) AS u({})", values.join(", "), aliases(count))
+}
+
 /// The same for an INSERT of many rows: they are not kept in a place of their own before the first is inserted.
 fn in_turn(count: usize) -> String {
     let list = |index| {
