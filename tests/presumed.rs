@@ -177,6 +177,28 @@ async fn who_has_the_lane_is_not_waited_for() {
     assert_eq!(stage.found().await, (Some(3), END));
 }
 
+/// By the last 32 bits of its number, which is all that a row says of who locked it.
+#[tokio::test]
+async fn who_locked_a_row_has_ended_or_not() {
+    let stage = Stage::new().await;
+    let has_ended = async |number: i64| -> bool {
+        let asked = sqlx::query_scalar("SELECT projectionist.has_ended($1::text::xid)");
+        let answer = asked.bind(number.to_string());
+        let answer = answer.fetch_one(stage.database.pool()).await;
+        answer.expect("an answer")
+    };
+    let mut transaction = stage.database.pool().begin().await.expect("begun");
+    let number: i64 = sqlx::query_scalar("SELECT pg_current_xact_id()::text::bigint & 4294967295")
+        .fetch_one(&mut *transaction)
+        .await
+        .expect("a number");
+    assert!(!has_ended(number).await, "it is open");
+    transaction.rollback().await.expect("over");
+    assert!(has_ended(number).await);
+    assert!(has_ended(3).await, "the first there can be");
+    assert!(!has_ended(number + 1_000_000).await, "not begun yet");
+}
+
 #[tokio::test]
 async fn rows_of_several_tables_are_written_together_and_others_are_read_without_the_lane() {
     let stage = Stage::new().await;
