@@ -1,6 +1,6 @@
 //! A batch that takes its lane where it ends: what it presumes is found out in the transaction that writes its rows.
 
-use projectionist::store::{Batch, Change, KeptRows, LaneKey, Outcome, Subscription, Value};
+use projectionist::store::{Batch, Change, KeptRows, LaneKey, Outcome, Store, Subscription, Value};
 use sqlx::AssertSqlSafe;
 use subscription::Status;
 use uuid::Uuid;
@@ -175,6 +175,33 @@ async fn who_has_the_lane_is_not_waited_for() {
     assert_eq!(end(batch).await, Outcome::Overtaken);
     assert_eq!(ended(other, END).await.0, Outcome::Committed);
     assert_eq!(stage.found().await, (Some(3), END));
+}
+
+/// What is looked at in a later statement has to be as it is then, however a database begins its transactions.
+#[tokio::test]
+async fn transactions_read_what_is_committed_in_any_database() {
+    let stage = Stage::new().await;
+    let of_the_database = "DO $$ BEGIN EXECUTE format(
+        'ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$";
+    stage.run(of_the_database).await;
+    stage
+        .run(
+            "ALTER TABLE accounts_1.account
+             ADD CHECK (current_setting('transaction_isolation') = 'read committed')",
+        )
+        .await;
+    let kept = stage.left().await;
+    let batch = stage.presumed(kept).await;
+    assert_eq!(end(batch).await, Outcome::Committed);
+    assert_eq!(stage.found().await, (Some(2), END));
+
+    let host = Store::connect(stage.database.url(), 1).await.expect("open");
+    let isolation: String = sqlx::query_scalar("SHOW transaction_isolation")
+        .fetch_one(host.pool())
+        .await
+        .expect("an answer");
+    assert_eq!(isolation, "read committed");
+    host.close().await;
 }
 
 /// By the last 32 bits of its number, which is all that a row says of who locked it.

@@ -105,9 +105,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const CANCEL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What every session of the host begins with. Names are those of PostgreSQL alone, and a host that is frozen in the middle of a
-/// transaction of its own does not hold its locks, or the horizon, for ever.
+/// transaction of its own does not hold its locks, or the horizon, for ever. A later statement sees what was committed since the one
+/// before: a database may begin its transactions in another way.
 const SESSION: &str = "SET timezone = 'UTC'; SET search_path = pg_catalog; \
-     SET idle_in_transaction_session_timeout = '60s'";
+     SET default_transaction_isolation = 'read committed'; SET idle_in_transaction_session_timeout = '60s'";
 
 const CONNECTIONS_MAX: &str = "SELECT current_setting('max_connections')::int4";
 

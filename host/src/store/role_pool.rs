@@ -347,6 +347,8 @@ fn role_options(store: &Store, key: &Key, role: &Role) -> PgConnectOptions {
         .options([
             ("search_path", key.subscription.as_str()),
             ("timezone", "UTC"),
+            // What takes a lane looks at other rows in a later statement.
+            ("default_transaction_isolation", "read committed"),
             // A batch says what it needs, unless it is a single statement, which may be lost.
             ("synchronous_commit", "off"),
             ("statement_timeout", &patience_ms),
