@@ -69,8 +69,10 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
             follower.client.until_following(*subscriptions).await?;
         }
         for number in 0..APPENDS {
-            for (index, (follower, _)) in followers.iter_mut().enumerate() {
-                pause(number * 3 + index as u32);
+            // Who was just busy is another one's neighbour: nobody always comes after the same one.
+            followers.rotate_left(1);
+            for (turn, (follower, _)) in followers.iter_mut().enumerate() {
+                pause(number * 3 + turn as u32);
                 let latency = follower.client.append_and_watch(DEPOSITED).await?;
                 follower.latencies_ms.push(latency.as_secs_f64() * 1_000.0);
             }
