@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use subscription::{ErrorClass, EventParts, Verdict};
 use wasmtime::Store;
-use wasmtime::component::{ComponentNamedList, Instance as RawInstance, Lift, Lower, TypedFunc};
+use wasmtime::component::{
+    ComponentNamedList, Func, Instance as RawInstance, Lift, Lower, TypedFunc,
+};
 
 use super::bindings::projectionist::guest::types as guest;
 use super::bindings::{BATCH, CHUNK_HANDLER, DESCRIPTION, HANDLER, LIFECYCLE};
@@ -30,9 +32,31 @@ pub struct Instance {
 pub(super) struct Running {
     pub(super) store: Store<State>,
     raw: RawInstance,
+    /// What every batch calls.
+    found: Vec<(Name, Option<Func>)>,
 }
 
+/// Of an interface, and of a function of it.
+type Name = (&'static str, &'static str);
+
+const HANDLE_CHUNK: Name = (CHUNK_HANDLER, "handle-chunk");
+const FINISH: Name = (BATCH, "finish");
+
 impl Running {
+    /// Looks up what every batch calls: to find it by its names takes a while, for which no event has to wait where an instance was made
+    /// before it came.
+    fn new(store: Store<State>, raw: RawInstance) -> Running {
+        let mut running = Running {
+            store,
+            raw,
+            found: Vec::new(),
+        };
+        running.found = [HANDLE_CHUNK, FINISH]
+            .map(|name| (name, running.look_up(name)))
+            .into();
+        running
+    }
+
     /// Hands over the events in the way that costs least of those which the guest has. The exports are typed anew, because the
     /// generated types cannot hand over events from where they are.
     async fn handle(
@@ -41,14 +65,14 @@ impl Running {
         parts: EventParts,
     ) -> wasmtime::Result<Result<(), guest::Failure>> {
         type Handled = (Result<(), guest::Failure>,);
-        if let Some(handle) = self.export::<(&Chunk,), Handled>(CHUNK_HANDLER, "handle-chunk") {
+        if let Some(handle) = self.export::<(&Chunk,), Handled>(HANDLE_CHUNK) {
             let chunk = Chunk::of(events, parts);
             let (answer,) = handle.call_async(&mut self.store, (&chunk,)).await?;
             return Ok(answer);
         }
         let missing =
             || wasmtime::Error::msg("the export `handle` was there when the module was checked");
-        let handle = self.export::<(&[HandedEvent<'_>],), Handled>(HANDLER, "handle");
+        let handle = self.export::<(&[HandedEvent<'_>],), Handled>((HANDLER, "handle"));
         let handle = handle.ok_or_else(missing)?;
         let ids = Ids::of(events, parts);
         let handed = hand(events, &ids, parts);
@@ -57,19 +81,24 @@ impl Running {
     }
 
     /// A function that the guest exports, if it does.
-    pub(super) fn export<P, R>(
-        &mut self,
-        interface: &str,
-        function: &str,
-    ) -> Option<TypedFunc<P, R>>
+    pub(super) fn export<P, R>(&mut self, name: Name) -> Option<TypedFunc<P, R>>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
     {
-        let Running { store, raw } = self;
+        let found = self.found.iter().find(|(of, _)| *of == name);
+        let function = match found {
+            Some((_, function)) => *function,
+            None => self.look_up(name),
+        };
+        function?.typed(&self.store).ok()
+    }
+
+    fn look_up(&mut self, (interface, function): Name) -> Option<Func> {
+        let Running { store, raw, .. } = self;
         let interface = raw.get_export_index(&mut *store, None, interface)?;
         let function = raw.get_export_index(&mut *store, Some(&interface), function)?;
-        raw.get_typed_func(&mut *store, function).ok()
+        raw.get_func(&mut *store, function)
     }
 }
 
@@ -114,7 +143,7 @@ impl Instance {
         });
         match started.await {
             (store, Ok(raw)) => Ok(Instance {
-                running: Some(Box::new(Running { store, raw })),
+                running: Some(Box::new(Running::new(store, raw))),
                 limits,
             }),
             (mut store, Err(error)) => {
@@ -130,7 +159,7 @@ impl Instance {
     pub async fn warm_up(&mut self) -> Result<(), Box<Failure>> {
         type Described = guest::Descriptor;
         let described =
-            self.call_optional::<Described>(DESCRIPTION, "describe", WARM_UP_TIMEOUT_MS);
+            self.call_optional::<Described>((DESCRIPTION, "describe"), WARM_UP_TIMEOUT_MS);
         if let Some(Err(error)) = described.await {
             return Err(self.trapped(&error));
         }
@@ -268,7 +297,7 @@ impl Instance {
     /// Tells the guest that no call follows, through its optional export `finish`. An error goes for no event in particular.
     pub async fn close(&mut self) -> Result<(), Box<Failure>> {
         let limit_ms = self.limits.handle_timeout_ms;
-        let judged = match self.call_optional(BATCH, "finish", limit_ms).await {
+        let judged = match self.call_optional(FINISH, limit_ms).await {
             None => return Ok(()),
             Some(Err(error)) => Err(self.trapped(&error)),
             Some(Ok(answer)) => self.judge(answer).map_err(|mut failure| {
@@ -281,7 +310,7 @@ impl Instance {
 
     async fn lifecycle(&mut self, name: &'static str) -> Result<(), Box<Failure>> {
         let limit_ms = self.limits.setup_timeout_ms;
-        let judged = match self.call_optional(LIFECYCLE, name, limit_ms).await {
+        let judged = match self.call_optional((LIFECYCLE, name), limit_ms).await {
             None => return Ok(()),
             Some(Err(error)) => Err(self.trapped(&error)),
             Some(Ok(Err(message))) => Err(self.said(ErrorClass::GuestFailed, message)),
@@ -291,19 +320,14 @@ impl Instance {
     }
 
     /// Calls an export without arguments that a guest need not have.
-    async fn call_optional<R>(
-        &mut self,
-        interface: &str,
-        name: &'static str,
-        limit_ms: u64,
-    ) -> Option<wasmtime::Result<R>>
+    async fn call_optional<R>(&mut self, name: Name, limit_ms: u64) -> Option<wasmtime::Result<R>>
     where
         (R,): ComponentNamedList + Lift,
         R: Send + 'static,
     {
-        let function = self.running.as_mut()?.export::<(), (R,)>(interface, name)?;
+        let function = self.running.as_mut()?.export::<(), (R,)>(name)?;
         let mut running = self.take();
-        let call = Call::prepare(&mut running.store, name, limit_ms);
+        let call = Call::prepare(&mut running.store, name.1, limit_ms);
         let timed = call.clone();
         let called = call.run(async move {
             let answer = timed

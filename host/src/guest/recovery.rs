@@ -46,7 +46,8 @@ pub async fn recover(
         Err(failure) => return Recovered::Failed(failure),
     };
     let mut running = instance.take();
-    let Some(on_failure) = running.export::<(&Event, &str, u32), (guest::Verdict,)>(RECOVERY, CALL)
+    let Some(on_failure) =
+        running.export::<(&Event, &str, u32), (guest::Verdict,)>((RECOVERY, CALL))
     else {
         return Recovered::NotAsked;
     };

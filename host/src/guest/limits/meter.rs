@@ -4,6 +4,9 @@ use wasmtime::ResourceLimiter;
 
 use super::{Exceeded, Limits, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES, mib};
 
+/// Bytes of its stack that a call of a guest uses as a rule.
+const STACK_BYTES_TOUCHED: usize = 24 * 1024;
+
 pub(crate) struct Meter {
     max_memory_bytes: u64,
     max_table_entries: u64,
@@ -36,6 +39,9 @@ impl ResourceLimiter for Meter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if self.memory_bytes == 0 {
+            touch_stack();
+        }
         let total = grown(self.memory_bytes, current, desired);
         if total > self.max_memory_bytes {
             let exceeded = Exceeded::new(
@@ -82,6 +88,13 @@ impl ResourceLimiter for Meter {
     fn tables(&self) -> usize {
         MAX_TABLES
     }
+}
+
+/// The first memory is made on the stack that all calls of the guest run on. The pages that they need are there from then on, and no event
+/// waits until the system has made each of them.
+#[inline(never)]
+fn touch_stack() {
+    std::hint::black_box(&mut [0_u8; STACK_BYTES_TOUCHED]);
 }
 
 fn grown(total: u64, current: usize, desired: usize) -> u64 {
