@@ -33,7 +33,7 @@ pub(super) struct Running {
     pub(super) store: Store<State>,
     raw: RawInstance,
     /// What every batch calls.
-    found: Vec<(Name, Option<Func>)>,
+    found: [(Name, Option<Func>); 2],
 }
 
 /// Of an interface, and of a function of it.
@@ -45,16 +45,9 @@ const FINISH: Name = (BATCH, "finish");
 impl Running {
     /// Looks up what every batch calls: to find it by its names takes a while, for which no event has to wait where an instance was made
     /// before it came.
-    fn new(store: Store<State>, raw: RawInstance) -> Running {
-        let mut running = Running {
-            store,
-            raw,
-            found: Vec::new(),
-        };
-        running.found = [HANDLE_CHUNK, FINISH]
-            .map(|name| (name, running.look_up(name)))
-            .into();
-        running
+    fn new(mut store: Store<State>, raw: RawInstance) -> Running {
+        let found = [HANDLE_CHUNK, FINISH].map(|name| (name, look_up(&raw, &mut store, name)));
+        Running { store, raw, found }
     }
 
     /// Hands over the events in the way that costs least of those which the guest has. The exports are typed anew, because the
@@ -89,17 +82,20 @@ impl Running {
         let found = self.found.iter().find(|(of, _)| *of == name);
         let function = match found {
             Some((_, function)) => *function,
-            None => self.look_up(name),
+            None => look_up(&self.raw, &mut self.store, name),
         };
         function?.typed(&self.store).ok()
     }
+}
 
-    fn look_up(&mut self, (interface, function): Name) -> Option<Func> {
-        let Running { store, raw, .. } = self;
-        let interface = raw.get_export_index(&mut *store, None, interface)?;
-        let function = raw.get_export_index(&mut *store, Some(&interface), function)?;
-        raw.get_func(&mut *store, function)
-    }
+fn look_up(
+    raw: &RawInstance,
+    store: &mut Store<State>,
+    (interface, function): Name,
+) -> Option<Func> {
+    let interface = raw.get_export_index(&mut *store, None, interface)?;
+    let function = raw.get_export_index(&mut *store, Some(&interface), function)?;
+    raw.get_func(&mut *store, function)
 }
 
 impl Instance {
