@@ -19,10 +19,14 @@ pub struct Usage {
 impl Usage {
     /// Of this process.
     pub fn now() -> anyhow::Result<Usage> {
+        Usage::of("self")
+    }
+
+    pub fn of(process: &str) -> anyhow::Result<Usage> {
         Ok(Usage {
             at: Instant::now(),
-            cpu_seconds: cpu_seconds("self")?,
-            peak_rss_mib: memory_mib("self", "VmHWM:")?,
+            cpu_seconds: cpu_seconds(process)?,
+            peak_rss_mib: memory_mib(process, "VmHWM:")?,
         })
     }
 }

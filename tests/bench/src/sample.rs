@@ -25,15 +25,28 @@ pub struct Sample {
 impl Sample {
     /// What has been used since `began`.
     pub fn since(began: &Usage, events: u64) -> anyhow::Result<Sample> {
-        let now = Usage::now()?;
-        Ok(Sample {
+        Ok(Sample::between(began, &Usage::now()?, events))
+    }
+
+    pub fn between(began: &Usage, ended: &Usage, events: u64) -> Sample {
+        Sample {
             events,
-            seconds: (now.at - began.at).as_secs_f64(),
-            cpu_seconds: now.cpu_seconds - began.cpu_seconds,
-            peak_rss_mib: now.peak_rss_mib,
+            seconds: (ended.at - began.at).as_secs_f64(),
+            cpu_seconds: ended.cpu_seconds - began.cpu_seconds,
+            peak_rss_mib: ended.peak_rss_mib,
             server_cpu_seconds: 0.0,
             latencies_ms: Vec::new(),
-        })
+        }
+    }
+
+    /// Takes what another part of the same run used.
+    pub fn add(&mut self, part: &Sample) {
+        self.events += part.events;
+        self.seconds += part.seconds;
+        self.cpu_seconds += part.cpu_seconds;
+        self.peak_rss_mib = self.peak_rss_mib.max(part.peak_rss_mib);
+        self.server_cpu_seconds += part.server_cpu_seconds;
+        self.latencies_ms.extend_from_slice(&part.latencies_ms);
     }
 
     /// Events a second.

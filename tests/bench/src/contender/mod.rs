@@ -205,7 +205,9 @@ async fn measured(
         Contender::NativeFollower => follower::run(url, input_ended()).await,
         Contender::NativeCopy => import::copy(url, input).await,
         Contender::HostImport => import::import(url, input).await,
-        Contender::AppendersAlone | Contender::AppendersWithBell => append::run(url).await,
+        Contender::AppendersAlone | Contender::AppendersWithBell => {
+            append::run(url, input_ended()).await
+        }
         Contender::FanOutPrepared => host::once(url, input, cache).await,
         Contender::FanOutOwnWork => fan_out::own_work(url, input, cache).await,
         Contender::HostFanOut | Contender::HostTen | Contender::HostTenOfAThousand => {

@@ -33,6 +33,23 @@ impl Watcher {
         Ok(())
     }
 
+    /// The statement that makes a function as it is.
+    pub async fn definition(&mut self, function: &str) -> anyhow::Result<String> {
+        let definition = "SELECT pg_get_functiondef($1::text::regproc)";
+        Ok(sqlx::query_scalar(definition)
+            .bind(function)
+            .fetch_one(&mut self.connection)
+            .await?)
+    }
+
+    /// How many events were appended so far, where every append succeeds.
+    pub async fn numbers_taken(&mut self) -> anyhow::Result<u64> {
+        let taken: i64 = sqlx::query_scalar("SELECT last_value FROM projectionist.events_position")
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok(taken.try_into()?)
+    }
+
     /// Appends one event and says where it is.
     pub async fn append(&mut self, stream: &str, events: &str) -> anyhow::Result<i64> {
         let position = "SELECT a.position FROM projectionist.append($1, NULL, $2::text::json) AS a";
