@@ -43,29 +43,29 @@ struct Arguments {
     directory: Option<PathBuf>,
 }
 
-/// What is measured.
+/// What is measured, in this order: how soon something happens comes before what writes so much that the disk is busy after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Workload {
-    /// Catch-up: events folded into a table of accounts.
-    Accounts,
-    /// One statement an event.
-    Sql,
-    /// A guest that writes almost nothing.
-    Count,
     /// From an append to the row that shows it.
     Live,
-    /// A file taken into the log.
-    Import,
-    /// Many subscriptions that want the same events.
-    FanOut,
-    /// Very many subscriptions, of which few have anything to do.
-    Idle,
     /// Many clients that append at once.
     Append,
     /// A guest that is replaced while events come.
     Reload,
     /// A host that is started with many guests.
     Start,
+    /// Catch-up: events folded into a table of accounts.
+    Accounts,
+    /// One statement an event.
+    Sql,
+    /// A guest that writes almost nothing.
+    Count,
+    /// A file taken into the log.
+    Import,
+    /// Many subscriptions that want the same events.
+    FanOut,
+    /// Very many subscriptions, of which few have anything to do.
+    Idle,
     /// The fold over a log ten times as long.
     Growth,
     /// Listeners that people use today.
@@ -131,6 +131,8 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for workload in Workload::value_variants() {
         if wanted(*workload) {
+            // What was built or measured before it is not to be written meanwhile.
+            rustix::fs::sync();
             let began = Instant::now();
             // One that fails leaves the others their say.
             if let Err(failure) = workload.run(&bench, &mut report).await {
@@ -151,18 +153,18 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
 impl Workload {
     async fn run(self, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         match self {
-            Workload::Accounts => workload::accounts::run(bench, report).await,
-            Workload::Sql => workload::sql::run(bench, report).await,
-            Workload::Count => workload::count::run(bench, report).await,
             Workload::Live => workload::live::run(bench, report).await,
-            Workload::Import => workload::import::run(bench, report).await,
-            Workload::FanOut => workload::fan_out::run(bench, report).await,
-            Workload::Idle => workload::idle::run(bench, report).await,
             Workload::Append => workload::append::run(bench, report).await,
             Workload::Reload => workload::reload::reload(bench, report).await,
             Workload::Start => workload::reload::start(bench, report).await,
-            Workload::Peers => workload::peers::run(bench, report).await,
+            Workload::Accounts => workload::accounts::run(bench, report).await,
+            Workload::Sql => workload::sql::run(bench, report).await,
+            Workload::Count => workload::count::run(bench, report).await,
+            Workload::Import => workload::import::run(bench, report).await,
+            Workload::FanOut => workload::fan_out::run(bench, report).await,
+            Workload::Idle => workload::idle::run(bench, report).await,
             Workload::Growth => workload::growth::run(bench, report).await,
+            Workload::Peers => workload::peers::run(bench, report).await,
         }
     }
 }

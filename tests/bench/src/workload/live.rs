@@ -17,10 +17,10 @@ use crate::sample::{Sample, median, percentile};
 const NATIVE: Contender = Contender::NativeFollower;
 const HOST: Contender = Contender::HostLive;
 
-const ROUNDS: u32 = 4;
+const ROUNDS: u32 = 5;
 
 /// Appends of one round to each log.
-const APPENDS: u32 = 120;
+const APPENDS: u32 = 180;
 
 /// Before these: the first event may have to wait for tables to be made, and nothing is prepared for those that follow it.
 const WARM_UP: u32 = 5;
@@ -59,7 +59,7 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     ];
     let mut rounds = Rounds::default();
     let mut idle = Vec::new();
-    for _ in 0..bench.rounds(ROUNDS) {
+    for round in 0..bench.rounds(ROUNDS) {
         let mut followers = Vec::new();
         for (contender, schema, modules, subscriptions) in order {
             let follower = Follower::start(bench, contender, schema, modules.path()).await?;
@@ -68,9 +68,10 @@ pub async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         for (follower, subscriptions) in &mut followers {
             follower.client.until_following(*subscriptions).await?;
         }
+        let mut order_of_turns = fastrand::Rng::with_seed(round.into());
         for number in 0..APPENDS {
-            // Who was just busy is another one's neighbour: nobody always comes after the same one.
-            followers.rotate_left(1);
+            // Who was just busy is somebody's neighbour: nobody always comes after the same one.
+            order_of_turns.shuffle(&mut followers);
             for (turn, (follower, _)) in followers.iter_mut().enumerate() {
                 pause(number * 3 + turn as u32);
                 let latency = follower.client.append_and_watch(DEPOSITED).await?;
