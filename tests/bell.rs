@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use projectionist::engine::horizon_task;
-use projectionist::store::{Hint, Listener};
+use projectionist::store::{Hint, Listener, ReadFilter, ReadLimit, RecordedEvent};
+use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::support::{PATIENCE, TestDatabase, Writer, eventually};
 
@@ -80,6 +82,127 @@ async fn an_appender_with_an_old_snapshot_rings_too() {
         "the ring of an appender that began before the bell was armed",
     )
     .await;
+}
+
+/// The events that a listener is told while the bell is armed; `None` if it has to look.
+async fn said(database: &TestDatabase, append: impl AsyncFnOnce()) -> Option<Vec<RecordedEvent>> {
+    let listener = listening(database).await;
+    let mut events = listener.events();
+    database.store().arm_bell(LONG).await.expect("armed");
+    events.register();
+    append().await;
+    flush(database, &listener).await;
+    heard(&mut events, "a ring").await;
+    events.said()
+}
+
+#[tokio::test]
+async fn an_event_that_comes_alone_is_said_as_the_log_has_it() {
+    let database = TestDatabase::new().await;
+    let odd = r#"[{"type": "Ölpreis \"heute\"", "data":  { "b" : 1.0,"a":"\u00e4\\" , "b":2 }, "metadata": {"by": "me\ttoo"},
+        "id": "0b3a7a5c-3a0e-4f57-9d1c-2f1f6c1d2e3f", "causation_id": "1b3a7a5c-3a0e-4f57-9d1c-2f1f6c1d2e3f",
+        "correlation_id": "2b3a7a5c-3a0e-4f57-9d1c-2f1f6c1d2e3f", "tags": ["x", "y, \"z\""], "recorded_at": "1969-07-20T20:17:40.123456Z"}]"#;
+    let plain = r#"[{"type": "Plain"}]"#;
+    let said = said(&database, async || {
+        for events in [odd, plain] {
+            sqlx::query("SELECT FROM projectionist.append('strom-\"1\"', NULL, $1::text::json)")
+                .bind(events)
+                .execute(database.pool())
+                .await
+                .expect("appended");
+        }
+    })
+    .await;
+    let everything = ReadFilter::everything();
+    let limit = ReadLimit {
+        events: 10,
+        bytes: usize::MAX,
+    };
+    let store = database.store();
+    let log = store.read_events(0, 10, &everything, limit);
+    assert_eq!(said, Some(log.await.expect("read").events));
+}
+
+#[tokio::test]
+async fn what_is_not_said_is_looked_for() {
+    let database = TestDatabase::new().await;
+    let event = |data: &str| crate::support::log::event("Rung", &serde_json::json!(data));
+    let long = "x".repeat(8000);
+    for events in [vec![event("a"), event("b")], vec![event(&long)]] {
+        let said = said(&database, async || {
+            database.append("a", &events).await;
+        });
+        assert_eq!(said.await, None);
+    }
+    let inserted = said(&database, async || {
+        Writer::write_one(&database).await;
+    });
+    assert_eq!(inserted.await, None);
+    // Whoever knows the channel that everybody knows can ask for a look, and no more.
+    let forged = r#"[1, "0b3a7a5c-3a0e-4f57-9d1c-2f1f6c1d2e3f", "a", 1, "Forged", 0, "{}", "{}", null, null, []]"#;
+    for payload in ["", forged] {
+        let rung = said(&database, async || {
+            sqlx::query("SELECT pg_notify('projectionist_events', $1)")
+                .bind(payload)
+                .execute(database.pool())
+                .await
+                .expect("rung");
+        });
+        assert_eq!(rung.await, None);
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_said_whoever_appends_it_and_only_hosts_know_where() {
+    let database = TestDatabase::new().await;
+    let role = format!("app_{}", Uuid::new_v4().simple());
+    let grants = format!(
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA projectionist TO {role};
+         GRANT EXECUTE ON FUNCTION projectionist.append(text, bigint, json) TO {role}; SET ROLE {role}"
+    );
+    let mut appender = database.connect().await;
+    sqlx::raw_sql(AssertSqlSafe(grants))
+        .execute(&mut appender)
+        .await
+        .expect("another role");
+    let said = said(&database, async || {
+        let append = r#"SELECT FROM projectionist.append('a', 0, '[{"type": "A"}]')"#;
+        sqlx::raw_sql(append)
+            .execute(&mut appender)
+            .await
+            .expect("appended");
+    });
+    assert_eq!(said.await.map(|events| events.len()), Some(1));
+    for hidden in [
+        "SELECT channel FROM projectionist.ring",
+        "SELECT projectionist.say(1)",
+    ] {
+        let refused = sqlx::raw_sql(hidden).execute(&mut appender).await;
+        let refused = refused.expect_err(hidden).to_string();
+        assert!(refused.contains("permission denied"), "{refused}");
+    }
+    let clean = format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}");
+    sqlx::raw_sql(AssertSqlSafe(clean))
+        .execute(&mut appender)
+        .await
+        .expect("gone");
+}
+
+#[tokio::test]
+async fn a_silenced_appender_says_nothing() {
+    let database = TestDatabase::new().await;
+    let listener = listening(&database).await;
+    let mut events = listener.events();
+    database.store().arm_bell(LONG).await.expect("armed");
+    events.register();
+    let silenced = r#"BEGIN; SET LOCAL projectionist.bell = 'off';
+        SELECT FROM projectionist.append('a', 0, '[{"type": "A"}]'); COMMIT"#;
+    sqlx::raw_sql(silenced)
+        .execute(database.pool())
+        .await
+        .expect("appended");
+    flush(&database, &listener).await;
+    assert!(is_silent(&mut events).await);
 }
 
 #[tokio::test]

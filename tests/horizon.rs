@@ -1,6 +1,6 @@
 //! The horizon stops where something may still appear, and nowhere else.
 
-use projectionist::store::{Horizon, Look};
+use projectionist::store::{Horizon, Look, ReadFilter, ReadLimit, RecordedEvent};
 
 use sqlx::AssertSqlSafe;
 
@@ -337,4 +337,65 @@ async fn alter(database: &TestDatabase, change: &str) {
         .execute(database.pool())
         .await;
     altered.expect("altered");
+}
+
+/// The events at these positions, as if they had been said.
+async fn said(database: &TestDatabase, positions: &[i64]) -> Vec<RecordedEvent> {
+    let (everything, limit) = (
+        ReadFilter::everything(),
+        ReadLimit {
+            events: 100,
+            bytes: usize::MAX,
+        },
+    );
+    let page = database
+        .store()
+        .read_events(0, i64::MAX, &everything, limit)
+        .await
+        .expect("the log");
+    let at = |position: &i64| {
+        let mut events = page.events.iter();
+        events.find(|event| event.position == *position).cloned()
+    };
+    positions.iter().filter_map(at).collect()
+}
+
+#[tokio::test]
+async fn what_is_said_moves_it_where_no_number_is_missing_below() {
+    let database = TestDatabase::new().await;
+    let mut horizon = settled(&database).await;
+    let first = Writer::write_one(&database).await;
+    let second = Writer::write_one(&database).await;
+    // In the order in which they were committed, which is none of theirs.
+    let heard = horizon.hear(said(&database, &[second, first]).await);
+    let heard = heard.expect("nothing is missing");
+    assert_eq!(heard.horizon, Some(second));
+    let along = heard.along.expect("the events");
+    assert_eq!(along.page.events, said(&database, &[first, second]).await);
+
+    // Who says again what is known says nothing.
+    let heard = horizon.hear(said(&database, &[first]).await);
+    assert_eq!(heard.expect("known").horizon, Some(second));
+
+    let mut open = Writer::begin(&database).await;
+    let missing = open.take().await;
+    let above = Writer::write_one(&database).await;
+    let heard = horizon.hear(said(&database, &[above]).await);
+    assert!(heard.is_none(), "{missing} is missing");
+    assert_eq!(look(&mut horizon).await.horizon, Some(second));
+
+    // While a writer is waited for only a look tells whether he has ended.
+    open.insert(missing).await;
+    open.commit().await;
+    let heard = horizon.hear(said(&database, &[missing]).await);
+    assert!(heard.is_none());
+    assert_eq!(reach(&mut horizon).await, above);
+}
+
+#[tokio::test]
+async fn what_is_said_before_a_first_look_moves_nothing() {
+    let database = TestDatabase::new().await;
+    let mut horizon = Horizon::new(database.store());
+    let position = Writer::write_one(&database).await;
+    assert!(horizon.hear(said(&database, &[position]).await).is_none());
 }

@@ -230,7 +230,7 @@ async fn rings_only_while_somebody_sleeps_and_the_bell_is_not_silenced() {
         .expect("appended");
 
     assert_eq!(listener.recv().await.expect("a hint").payload(), "the test");
-    assert_eq!(listener.recv().await.expect("a hint").payload(), "");
+    assert_eq!(listener.recv().await.expect("a hint").payload(), "said");
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ impl HorizonTask {
                 () = self.events.heard() => {}
                 () = tokio::time::sleep_until(until.into()) => return Ok(Woken::ByTick),
             }
-            let (look, _) = self.look().await?;
+            let (look, _) = self.look_for_ring().await?;
             let is_close = last_ring.is_some_and(|last| last.elapsed() < CLOSE_RINGS);
             if is_close || self.has_more_soon(&look) {
                 return Ok(Woken::ByWork);
@@ -185,6 +185,15 @@ impl HorizonTask {
         look.more || self.waited_for.any_is_fresh(&look.waiting_for)
     }
 
+    /// Takes the events that were said with the rings, or looks where those do not tell everything.
+    async fn look_for_ring(&mut self) -> Result<(Look, bool), Error> {
+        let said = self.events.said().filter(|_| self.tail.is_wanted());
+        match said.and_then(|said| self.search.hear(said)) {
+            Some(look) => self.publish(look).await,
+            None => self.look().await,
+        }
+    }
+
     /// Looks once and publishes; says whether the horizon moved.
     async fn look(&mut self) -> Result<(Look, bool), Error> {
         let look = if self.tail.is_wanted() {
@@ -192,6 +201,10 @@ impl HorizonTask {
         } else {
             self.search.look().await?
         };
+        self.publish(look).await
+    }
+
+    async fn publish(&mut self, look: Look) -> Result<(Look, bool), Error> {
         self.waited_for.meet(&look.waiting_for);
         self.report_long_holders(&look);
         self.fill_tail(&look).await?;

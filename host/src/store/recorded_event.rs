@@ -1,5 +1,8 @@
 //! An event as the log has it.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use sqlx::postgres::{PgRow, PgValueFormat, PgValueRef};
 use sqlx::{Postgres, Row as _, ValueRef as _};
 use subscription::{EventPart, EventParts};
@@ -73,6 +76,21 @@ impl RecordedEvent {
         self.texts.joined.len() + tags
     }
 
+    /// Reads what `projectionist.say` says. `None` where that is no event.
+    pub(super) fn from_said(said: &str) -> Option<RecordedEvent> {
+        let said: Said<'_> = serde_json::from_str(said).ok()?;
+        Some(RecordedEvent {
+            position: said.position,
+            id: said.id,
+            version: said.version,
+            recorded_at_micros: said.recorded_at_micros,
+            causation_id: said.causation_id,
+            correlation_id: said.correlation_id,
+            tags: said.tags,
+            texts: Texts::new(&said.stream, &said.event_type, &said.data, &said.metadata),
+        })
+    }
+
     /// Reads these parts from the columns of `read_events.sql` and its like. Unchecked, because the driver compares types anew for every
     /// value of every row; what comes in another shape is an error all the same.
     pub(super) fn decode(row: &PgRow, parts: EventParts) -> Result<RecordedEvent, Error> {
@@ -111,6 +129,27 @@ impl RecordedEvent {
             ),
         })
     }
+}
+
+/// An event in a notification: an array, in this order.
+#[derive(Deserialize)]
+struct Said<'a> {
+    position: i64,
+    id: Uuid,
+    #[serde(borrow)]
+    stream: Cow<'a, str>,
+    version: i64,
+    #[serde(borrow)]
+    event_type: Cow<'a, str>,
+    recorded_at_micros: i64,
+    /// JSON in a text, so that it comes out as it was written.
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+    #[serde(borrow)]
+    metadata: Cow<'a, str>,
+    causation_id: Option<Uuid>,
+    correlation_id: Option<Uuid>,
+    tags: Vec<String>,
 }
 
 #[cfg(test)]

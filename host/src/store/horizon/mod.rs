@@ -28,7 +28,7 @@ pub use holder::Holder;
 use search::{Piece, Question, Search};
 
 use super::kept_connection::KeptConnection;
-use super::{Armed, Error, EventSource, Page, ReadLimit, Store, bell};
+use super::{Armed, Error, EventSource, Page, ReadLimit, RecordedEvent, Store, bell};
 
 /// Positions that one look goes through at most, so that a long way to the head is gone in bounded steps.
 const PIECE_ROWS: i64 = 50_000;
@@ -112,6 +112,43 @@ impl Horizon {
             self.connection.lose();
         }
         looked
+    }
+
+    /// Makes a step by events that were said, as a look would that found them: those of transactions that can be seen. `None` if it takes a look
+    /// to make one.
+    pub fn hear(&mut self, mut said: Vec<RecordedEvent>) -> Option<Look> {
+        let Question::Piece {
+            above,
+            waiting: false,
+        } = self.search.question()
+        else {
+            return None;
+        };
+        said.retain(|event| event.position > above);
+        said.sort_by_key(|event| event.position);
+        let last = said.last().map_or(above, |event| event.position);
+        let unbroken = end_of_run(above, &said);
+        if unbroken < last {
+            return None;
+        }
+        self.search.saw_piece(&Piece {
+            unbroken,
+            last,
+            found: said.len() as i64,
+        });
+        Some(Look {
+            horizon: self.search.horizon(),
+            waiting_for: Vec::new(),
+            candidate: None,
+            more: false,
+            along: Some(Along {
+                after: above,
+                page: Page {
+                    events: said,
+                    up_to: unbroken,
+                },
+            }),
+        })
     }
 
     /// Gives the connection back that is kept from look to look.
@@ -231,12 +268,7 @@ async fn read_along(
         events.last().map_or(above, |event| event.position),
         events.len(),
     );
-    let unbroken = (above + 1..)
-        .zip(&events)
-        .take_while(|(expected, event)| event.position == *expected)
-        .map(|(expected, _)| expected)
-        .last()
-        .unwrap_or(above);
+    let unbroken = end_of_run(above, &events);
     events.retain(|event| event.position <= unbroken);
     // Fewer than the limit by number may still be all that the limit by bytes let through.
     let is_all = page.up_to == i64::MAX;
@@ -256,6 +288,16 @@ async fn read_along(
             up_to: unbroken,
         },
     ))
+}
+
+/// The end of the run without holes that begins above a point, or the point itself. The events are in order.
+fn end_of_run(above: i64, events: &[RecordedEvent]) -> i64 {
+    (above + 1..)
+        .zip(events)
+        .take_while(|(expected, event)| event.position == *expected)
+        .map(|(expected, _)| expected)
+        .last()
+        .unwrap_or(above)
 }
 
 async fn read_piece(

@@ -1,0 +1,1 @@
+SELECT r.channel FROM projectionist.ring AS r WHERE r.is_the_one
