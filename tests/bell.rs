@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use projectionist::engine::horizon_task;
 use projectionist::store::{Hint, Listener, ReadFilter, ReadLimit, RecordedEvent};
-use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::support::{PATIENCE, TestDatabase, Writer, eventually};
 
@@ -155,20 +153,11 @@ async fn what_is_not_said_is_looked_for() {
 #[tokio::test]
 async fn an_event_is_said_whoever_appends_it_and_only_hosts_know_where() {
     let database = TestDatabase::new().await;
-    let role = format!("app_{}", Uuid::new_v4().simple());
-    let grants = format!(
-        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA projectionist TO {role};
-         GRANT EXECUTE ON FUNCTION projectionist.append(text, bigint, json) TO {role}; SET ROLE {role}"
-    );
-    let mut appender = database.connect().await;
-    sqlx::raw_sql(AssertSqlSafe(grants))
-        .execute(&mut appender)
-        .await
-        .expect("another role");
+    let mut application = database.application().await;
     let said = said(&database, async || {
         let append = r#"SELECT FROM projectionist.append('a', 0, '[{"type": "A"}]')"#;
         sqlx::raw_sql(append)
-            .execute(&mut appender)
+            .execute(&mut application.connection)
             .await
             .expect("appended");
     });
@@ -177,15 +166,13 @@ async fn an_event_is_said_whoever_appends_it_and_only_hosts_know_where() {
         "SELECT channel FROM projectionist.ring",
         "SELECT projectionist.say(1)",
     ] {
-        let refused = sqlx::raw_sql(hidden).execute(&mut appender).await;
+        let refused = sqlx::raw_sql(hidden)
+            .execute(&mut application.connection)
+            .await;
         let refused = refused.expect_err(hidden).to_string();
         assert!(refused.contains("permission denied"), "{refused}");
     }
-    let clean = format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}");
-    sqlx::raw_sql(AssertSqlSafe(clean))
-        .execute(&mut appender)
-        .await
-        .expect("gone");
+    application.leave().await;
 }
 
 #[tokio::test]

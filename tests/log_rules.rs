@@ -2,7 +2,6 @@
 
 use projectionist::store::{ExpectedVersion, NewEvent, append};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgPool};
-use uuid::Uuid;
 
 use crate::support::TestDatabase;
 
@@ -82,30 +81,23 @@ async fn a_durable_commit_is_forced_on_appenders() {
 #[tokio::test]
 async fn needs_no_privilege_on_the_table() {
     let database = TestDatabase::new().await;
-    let role = format!("app_{}", Uuid::new_v4().simple());
-    let grants = format!(
-        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA projectionist TO {role};
-         GRANT EXECUTE ON FUNCTION projectionist.append(text, bigint, json) TO {role}; SET ROLE {role}"
-    );
-    let mut connection = database.connect().await;
-    sqlx::raw_sql(AssertSqlSafe(grants))
-        .execute(&mut connection)
-        .await
-        .expect("granted");
+    let mut application = database.application().await;
 
-    append::append(&mut connection, "s", ExpectedVersion::Any, &[event("A")])
-        .await
-        .expect("appended");
-    let direct = connection
+    append::append(
+        &mut application.connection,
+        "s",
+        ExpectedVersion::Any,
+        &[event("A")],
+    )
+    .await
+    .expect("appended");
+    let direct = application
+        .connection
         .execute("INSERT INTO projectionist.events (stream, version, type) VALUES ('s', 2, 'A')")
         .await;
 
     assert!(direct.is_err());
-    let clean = format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}");
-    sqlx::raw_sql(AssertSqlSafe(clean))
-        .execute(&mut connection)
-        .await
-        .expect("cleaned");
+    application.leave().await;
 }
 
 #[tokio::test]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use projectionist::store::{Appended, ExpectedVersion, LaneError, NewEvent, Subscription};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use subscription::Criteria;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{PATIENCE, TestDatabase, eventually};
 
@@ -30,7 +31,39 @@ pub fn event(event_type: &str, data: &serde_json::Value) -> NewEvent {
     }
 }
 
+/// A session of a role that may append and do nothing else with the log.
+pub struct Application {
+    pub connection: PgConnection,
+    role: String,
+}
+
+impl Application {
+    /// Its role belongs to the cluster, so whoever made it lets it go.
+    pub async fn leave(mut self) {
+        let role = &self.role;
+        let clean = format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}");
+        sqlx::raw_sql(AssertSqlSafe(clean))
+            .execute(&mut self.connection)
+            .await
+            .expect("cleaned");
+    }
+}
+
 impl TestDatabase {
+    pub async fn application(&self) -> Application {
+        let role = format!("app_{}", Uuid::new_v4().simple());
+        let grants = format!(
+            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA projectionist TO {role};
+             GRANT EXECUTE ON FUNCTION projectionist.append(text, bigint, json) TO {role}; SET ROLE {role}"
+        );
+        let mut connection = self.connect().await;
+        sqlx::raw_sql(AssertSqlSafe(grants))
+            .execute(&mut connection)
+            .await
+            .expect("granted");
+        Application { connection, role }
+    }
+
     /// Appends events to one stream.
     pub async fn append(&self, stream: &str, events: &[NewEvent]) -> Vec<Appended> {
         self.store()
