@@ -127,12 +127,11 @@ impl Horizon {
         said.retain(|event| event.position > above);
         said.sort_by_key(|event| event.position);
         let last = said.last().map_or(above, |event| event.position);
-        let unbroken = end_of_run(above, &said);
-        if unbroken < last {
+        if end_of_run(above, &said) < last {
             return None;
         }
         self.search.saw_piece(&Piece {
-            unbroken,
+            unbroken: last,
             last,
             found: said.len() as i64,
         });
@@ -145,7 +144,7 @@ impl Horizon {
                 after: above,
                 page: Page {
                     events: said,
-                    up_to: unbroken,
+                    up_to: last,
                 },
             }),
         })
