@@ -6,10 +6,10 @@ use projectionist::store::{
     Appended, Error, ExpectedVersion, NewEvent, ReadFilter, ReadLimit, append,
 };
 use serde_json::value::RawValue;
-use sqlx::{Connection, Executor, PgPool, Row};
+use sqlx::{Connection, Executor};
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, TestDatabase, eventually};
+use crate::support::TestDatabase;
 
 const EVERYTHING: ReadLimit = ReadLimit {
     events: 1_000_000,
@@ -310,10 +310,7 @@ async fn one_call_made_twice_at_once_appends_once() {
             .append("s", ExpectedVersion::NoStream, &repeated)
             .await
     });
-    eventually(PATIENCE, async || {
-        waiting_backends(database.pool(), 1).await
-    })
-    .await;
+    database.until_backends_wait(1).await;
     transaction.commit().await.expect("committed");
 
     assert_eq!(
@@ -342,10 +339,7 @@ async fn an_appender_takes_the_place_of_one_that_rolled_back() {
             .append("s", ExpectedVersion::NoStream, &[event("B")])
             .await
     });
-    eventually(PATIENCE, async || {
-        waiting_backends(database.pool(), 1).await
-    })
-    .await;
+    database.until_backends_wait(1).await;
     transaction.rollback().await.expect("rolled back");
 
     assert_eq!(
@@ -411,20 +405,4 @@ async fn unique_ids_are_made_for_those_who_give_none() {
 
     let ids: HashSet<Uuid> = appended.iter().map(|appended| appended.id).collect();
     assert_eq!(ids.len(), 100);
-}
-
-/// Whether so many backends wait for a lock.
-async fn waiting_backends(pool: &PgPool, expected: i64) -> Result<(), String> {
-    let row = sqlx::query(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    )
-    .fetch_one(pool)
-    .await
-    .map_err(|error| error.to_string())?;
-    let waiting: i64 = row.get(0);
-    if waiting == expected {
-        Ok(())
-    } else {
-        Err(format!("{waiting} backends wait for a lock"))
-    }
 }

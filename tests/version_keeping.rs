@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use projectionist::admin;
 use projectionist::engine::{Options, Watch};
+use sqlx::Executor as _;
 use subscription::{Keep, Status};
 use tempfile::TempDir;
 
@@ -185,6 +186,38 @@ async fn two_hosts_with_different_files_for_one_id_do_not_take_turns() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_host_does_not_undo_the_change_that_another_is_about_to_tell() {
+    let database = TestDatabase::new().await;
+    let (here, there) = (Modules::with(&["records"]), Modules::new());
+    let mut one = stepped(&database, &here).await;
+    one.scan().await.expect("scanned");
+    let mut other = stepped(&database, &there).await;
+    for guest in ["records_changed", "records"] {
+        there.put("records.wasm", guest);
+        other.scan().await.expect("scanned");
+    }
+    let runs = database.subscription("records_1").await.module;
+
+    there.put("records.wasm", "records_changed");
+    let mut silence = database.connect().await;
+    silence
+        .execute("BEGIN; LOCK TABLE projectionist.host_files IN SHARE MODE")
+        .await
+        .expect("no host can tell what it has");
+    let change = tokio::spawn(async move { other.scan().await.map(|()| other) });
+    database.until_backends_wait(1).await;
+    let look = tokio::spawn(async move { one.scan().await.map(|()| one) });
+    database.until_backends_wait(2).await;
+    silence.execute("COMMIT").await.expect("they can again");
+    let mut other = change.await.expect("no panic").expect("scanned");
+    let mut one = look.await.expect("no panic").expect("scanned");
+    one.scan().await.expect("scanned");
+    other.scan().await.expect("scanned");
+
+    assert_ne!(database.subscription("records_1").await.module, runs);
 }
 
 #[tokio::test]

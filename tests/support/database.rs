@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::cluster::server;
-use super::repository;
+use super::{PATIENCE, eventually, repository};
 
 /// Connections that the pool of a test database opens at most.
 const CONNECTIONS: u32 = 20;
@@ -66,6 +66,21 @@ impl TestDatabase {
         PgConnection::connect(self.url())
             .await
             .expect("a connection to the test database")
+    }
+
+    /// Waits until so many backends wait for a lock.
+    pub async fn until_backends_wait(&self, expected: i64) {
+        eventually(PATIENCE, async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(self.pool())
+            .await
+            .map_err(|error| error.to_string())?;
+            let is_so = waiting == expected;
+            is_so.then_some(()).ok_or(format!("{waiting} backends wait for a lock"))
+        })
+        .await;
     }
 }
 

@@ -122,6 +122,10 @@ impl Intake {
                 settled = Settled::NotYet;
             }
         }
+        // A host that finds a row with the new code looks up who has it, and puts its own code back if nobody does.
+        if self.judged.values().any(|judged| judged.fresh) {
+            self.publish_files().await?;
+        }
         self.register_all(&files.moving).await?;
         if settled == Settled::Yes {
             settled = self.detach_missing(files).await?;
@@ -456,7 +460,7 @@ impl Intake {
             .unwrap_or_default()
     }
 
-    /// What `status` shows of this host's directory.
+    /// What `status` shows of this host's directory, and other hosts go by.
     async fn publish_files(&self) -> Result<(), Error> {
         let files: Vec<HostFile> = self
             .judged
