@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::store::{Error, Page, ReadFilter, ReadLimit, RecordedEvent, Store};
+use crate::store::{Error, Page, ReadFilter, ReadLimit, Reading, RecordedEvent, Store};
 
 /// Events of a page: many enough that the question costs nothing, few enough that the guest begins soon.
 const PAGE_EVENTS: i64 = 5_000;
@@ -50,13 +50,8 @@ impl Ahead {
     /// Begins to read what matches in `(after, up_to]`.
     pub fn begin(store: &Store, filter: ReadFilter, after: i64, up_to: i64) -> Ahead {
         let (sender, receiver) = mpsc::channel(PAGES);
-        let task = tokio::spawn(read_pages(
-            store.clone(),
-            filter.clone(),
-            after,
-            up_to,
-            sender,
-        ));
+        let reading = store.reading(filter.clone(), up_to);
+        let task = tokio::spawn(read_pages(reading, after, up_to, sender));
         Ahead {
             filter,
             since: after,
@@ -131,8 +126,7 @@ impl Drop for Pages {
 }
 
 async fn read_pages(
-    store: Store,
-    filter: ReadFilter,
+    mut reading: Reading,
     mut after: i64,
     up_to: i64,
     pages: mpsc::Sender<Result<Page, Error>>,
@@ -142,7 +136,7 @@ async fn read_pages(
         bytes: PAGE_BYTES_MAX,
     };
     while after < up_to {
-        let page = store.read_events(after, up_to, &filter, limit).await;
+        let page = reading.page(after, limit).await;
         if let Ok(page) = &page {
             after = page.up_to;
             limit.events = events_of_next(page);

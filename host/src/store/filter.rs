@@ -57,29 +57,24 @@ impl ReadFilter {
         self.parts
     }
 
-    /// A statement whose list of columns comes first, without those that are not read.
+    /// A statement whose list of columns comes first, without those that are not read. Another column follows them.
     pub(super) fn prune(&self, statement: &str) -> String {
-        let columns: [(EventPart, &[&str]); 8] = [
-            (EventPart::Id, &["{id}"]),
-            (EventPart::Stream, &["{stream}"]),
-            (EventPart::Version, &["{version}"]),
-            (EventPart::RecordedAt, &["{recorded_at}"]),
-            (EventPart::Data, &["{data}"]),
-            (EventPart::Metadata, &["{metadata}"]),
-            (
-                EventPart::Causation,
-                &["{causation_id}", "{correlation_id}"],
-            ),
-            (EventPart::Tags, &["{tags}"]),
+        let columns = [
+            (EventPart::Id, "{id},"),
+            (EventPart::Stream, "{stream},"),
+            (EventPart::Version, "{version},"),
+            (EventPart::RecordedAt, "{recorded_at},"),
+            (EventPart::Data, "{data},"),
+            (EventPart::Metadata, "{metadata},"),
+            (EventPart::Causation, "{causation_id}, {correlation_id},"),
+            (EventPart::Tags, "{tags},"),
         ];
         let unread = columns
             .into_iter()
             .filter(|(part, _)| !self.parts.has(*part));
-        unread
-            .flat_map(|(_, columns)| columns)
-            .fold(statement.to_owned(), |statement, column| {
-                statement.replacen(column, "NULL", 1)
-            })
+        unread.fold(statement.to_owned(), |statement, (_, columns)| {
+            statement.replacen(columns, "", 1)
+        })
     }
 
     /// The text of the condition, its parameters numbered from `first`, and the parameters, each a `text[]`.

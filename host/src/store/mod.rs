@@ -49,6 +49,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, Postgres, Transaction};
+use tokio::sync::Semaphore;
 
 pub use activation::{Intended, Unseen};
 pub use admission::MAX_STATEMENT_BYTES;
@@ -59,7 +60,7 @@ pub use batch::{
 };
 pub use bell::Armed;
 pub use error::Error;
-pub use events::{Page, ReadLimit};
+pub use events::{Page, ReadLimit, Reading};
 pub use failpoint::{
     BATCH_FAILPOINTS, FAILPOINT_VARIABLE, FAILPOINTS, REWIND_FAILPOINTS, failpoint,
 };
@@ -98,6 +99,9 @@ use role_pool::RolePool;
 /// Connections that one host or command keeps open at most, unless told otherwise.
 pub const DEFAULT_CONNECTIONS: u32 = 20;
 
+/// Of so many connections, one may be kept by who reads ahead, even while he waits for a guest.
+const CONNECTIONS_A_READER: usize = 4;
+
 /// How long a caller waits for a free connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -120,6 +124,8 @@ pub struct Store {
     admission: Admission,
     walls: Walls,
     roles: RolePool,
+    /// Places for those who keep a connection while they read ahead.
+    readers: Arc<Semaphore>,
 }
 
 impl Store {
@@ -150,6 +156,7 @@ impl Store {
             admission: Admission::default(),
             walls: Walls::default(),
             roles: RolePool::new(role_connections_for(accepted)),
+            readers: Arc::new(Semaphore::new(connections as usize / CONNECTIONS_A_READER)),
         })
     }
 

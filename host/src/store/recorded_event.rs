@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use sqlx::postgres::{PgRow, PgValueFormat, PgValueRef};
+use sqlx::postgres::{PgRow, PgValueFormat};
 use sqlx::{Postgres, Row as _, ValueRef as _};
 use subscription::{EventPart, EventParts};
 use uuid::Uuid;
@@ -91,42 +91,82 @@ impl RecordedEvent {
         })
     }
 
-    /// Reads these parts from the columns of `read_events.sql` and its like. Unchecked, because the driver compares types anew for every
-    /// value of every row; what comes in another shape is an error all the same.
+    /// Reads these parts from the columns of `read_events.sql` and its like, which has no others but position and type.
     pub(super) fn decode(row: &PgRow, parts: EventParts) -> Result<RecordedEvent, Error> {
-        let text = |part, column: usize| match parts.has(part) {
-            true => row.try_get_unchecked::<&str, _>(column),
-            false => Ok(""),
+        let mut columns = Columns {
+            row,
+            parts,
+            next: 0,
         };
-        let number = |part, column: usize| match parts.has(part) {
-            true => row.try_get_unchecked::<i64, _>(column),
-            false => Ok(0),
-        };
-        let cause = |column: usize| match parts.has(EventPart::Causation) {
-            true => row.try_get_unchecked::<Option<Uuid>, _>(column),
-            false => Ok(None),
-        };
+        let id = columns.part(EventPart::Id)?;
+        let stream = columns.part(EventPart::Stream)?;
+        let version = columns.part(EventPart::Version)?;
+        let recorded_at: i64 = columns.part(EventPart::RecordedAt)?;
+        let data = columns.part(EventPart::Data)?;
+        let metadata = columns.part(EventPart::Metadata)?;
+        let causation_id = columns.part(EventPart::Causation)?;
+        let correlation_id = columns.part(EventPart::Causation)?;
+        let tags = columns.tags()?;
         Ok(RecordedEvent {
-            position: row.try_get_unchecked(0)?,
-            id: match parts.has(EventPart::Id) {
-                true => row.try_get_unchecked(1)?,
-                false => Uuid::nil(),
-            },
-            version: number(EventPart::Version, 3)?,
-            recorded_at_micros: number(EventPart::RecordedAt, 5)?
-                .saturating_add(POSTGRES_EPOCH_MICROS),
-            causation_id: cause(8)?,
-            correlation_id: cause(9)?,
-            tags: match parts.has(EventPart::Tags) {
-                true => tags(row.try_get_raw(10)?)?,
-                false => Vec::new(),
-            },
-            texts: Texts::new(
-                text(EventPart::Stream, 2)?,
-                row.try_get_unchecked(4)?,
-                text(EventPart::Data, 6)?,
-                text(EventPart::Metadata, 7)?,
-            ),
+            position: columns.next()?,
+            id,
+            version,
+            recorded_at_micros: recorded_at.saturating_add(POSTGRES_EPOCH_MICROS),
+            causation_id,
+            correlation_id,
+            tags,
+            texts: Texts::new(stream, columns.next()?, data, metadata),
+        })
+    }
+}
+
+/// The columns of a row, one after the other. Unchecked, because the driver compares types anew for every value of every row; what comes
+/// in another shape is an error all the same.
+struct Columns<'a> {
+    row: &'a PgRow,
+    parts: EventParts,
+    next: usize,
+}
+
+impl<'a> Columns<'a> {
+    fn next<T: sqlx::Decode<'a, Postgres>>(&mut self) -> Result<T, Error> {
+        let column = self.next;
+        self.next += 1;
+        Ok(self.row.try_get_unchecked(column)?)
+    }
+
+    /// Nothing, where the part is not read.
+    fn part<T: sqlx::Decode<'a, Postgres> + Default>(
+        &mut self,
+        part: EventPart,
+    ) -> Result<T, Error> {
+        match self.parts.has(part) {
+            true => self.next(),
+            false => Ok(T::default()),
+        }
+    }
+
+    /// Most events have none, and the driver's way to find that out is long.
+    fn tags(&mut self) -> Result<Vec<String>, Error> {
+        const NO_DIMENSIONS: [u8; 4] = [0; 4];
+        if !self.parts.has(EventPart::Tags) {
+            return Ok(Vec::new());
+        }
+        let value = self.row.try_get_raw(self.next)?;
+        self.next += 1;
+        let has_none = !value.is_null()
+            && value.format() == PgValueFormat::Binary
+            && value
+                .as_bytes()
+                .is_ok_and(|bytes| bytes.starts_with(&NO_DIMENSIONS));
+        if has_none {
+            return Ok(Vec::new());
+        }
+        <Vec<String> as sqlx::Decode<Postgres>>::decode(value).map_err(|source| {
+            Error::from(sqlx::Error::ColumnDecode {
+                index: "tags".to_owned(),
+                source,
+            })
         })
     }
 }
@@ -167,25 +207,6 @@ impl RecordedEvent {
             texts,
         }
     }
-}
-
-/// Most events have none, and the driver's way to find that out is long.
-fn tags(value: PgValueRef<'_>) -> Result<Vec<String>, Error> {
-    const NO_DIMENSIONS: [u8; 4] = [0; 4];
-    let has_none = !value.is_null()
-        && value.format() == PgValueFormat::Binary
-        && value
-            .as_bytes()
-            .is_ok_and(|bytes| bytes.starts_with(&NO_DIMENSIONS));
-    if has_none {
-        return Ok(Vec::new());
-    }
-    <Vec<String> as sqlx::Decode<Postgres>>::decode(value).map_err(|source| {
-        Error::from(sqlx::Error::ColumnDecode {
-            index: "tags".to_owned(),
-            source,
-        })
-    })
 }
 
 #[cfg(test)]
