@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 
 use crate::store::{Error, Page, ReadFilter, ReadLimit, Reading, RecordedEvent, Store};
 
-/// Events of a page: many enough that the question costs nothing, few enough that the guest begins soon.
-const PAGE_EVENTS: i64 = 5_000;
+/// Events of a page: many enough that the question costs nothing and the reader finds a place while a commit waits for the disk, few enough
+/// that the guest begins soon. Measured: 10,000 instead of 5,000 made counting a tenth faster.
+const PAGE_EVENTS: i64 = 10_000;
 
 /// Bytes of a page that are aimed at; the next page has fewer events when this one was larger.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -88,7 +89,10 @@ impl Ahead {
                 Some(page) => {
                     let page = page?;
                     self.up_to = page.up_to;
-                    self.rest.extend(page.events);
+                    match self.rest.is_empty() {
+                        true => self.rest = page.events.into(),
+                        false => self.rest.extend(page.events),
+                    }
                     // Who reads on was woken by this, on this thread, and would wait here until the guest is through with all of it.
                     tokio::task::yield_now().await;
                 }

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use crate::store::RecordedEvent;
 
+/// Types that are compared one by one, which takes less than to hash.
+const FEW_TYPES: usize = 8;
+
 /// Position and type of each event that a guest was handed. There are many events and few types.
 #[derive(Debug, Default)]
 pub(super) struct Handed {
@@ -32,6 +35,10 @@ impl Handed {
     }
 
     fn place(&mut self, event_type: &str) -> usize {
+        let mut first = self.types.iter().take(FEW_TYPES);
+        if let Some(place) = first.position(|known| known == event_type) {
+            return place;
+        }
         if let Some(place) = self.places.get(event_type) {
             return *place;
         }

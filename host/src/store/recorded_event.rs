@@ -8,8 +8,6 @@ use sqlx::{Postgres, Row as _, ValueRef as _};
 use subscription::{EventPart, EventParts};
 use uuid::Uuid;
 
-use super::Error;
-
 /// Between the epochs of PostgreSQL (2000) and Unix (1970), in microseconds.
 pub(super) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
@@ -92,7 +90,7 @@ impl RecordedEvent {
     }
 
     /// Reads these parts from the columns of `read_events.sql` and its like, which has no others but position and type.
-    pub(super) fn decode(row: &PgRow, parts: EventParts) -> Result<RecordedEvent, Error> {
+    pub(super) fn decode(row: &PgRow, parts: EventParts) -> Result<RecordedEvent, sqlx::Error> {
         let mut columns = Columns {
             row,
             parts,
@@ -129,17 +127,17 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn next<T: sqlx::Decode<'a, Postgres>>(&mut self) -> Result<T, Error> {
+    fn next<T: sqlx::Decode<'a, Postgres>>(&mut self) -> Result<T, sqlx::Error> {
         let column = self.next;
         self.next += 1;
-        Ok(self.row.try_get_unchecked(column)?)
+        self.row.try_get_unchecked(column)
     }
 
     /// Nothing, where the part is not read.
     fn part<T: sqlx::Decode<'a, Postgres> + Default>(
         &mut self,
         part: EventPart,
-    ) -> Result<T, Error> {
+    ) -> Result<T, sqlx::Error> {
         match self.parts.has(part) {
             true => self.next(),
             false => Ok(T::default()),
@@ -147,7 +145,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Most events have none, and the driver's way to find that out is long.
-    fn tags(&mut self) -> Result<Vec<String>, Error> {
+    fn tags(&mut self) -> Result<Vec<String>, sqlx::Error> {
         const NO_DIMENSIONS: [u8; 4] = [0; 4];
         if !self.parts.has(EventPart::Tags) {
             return Ok(Vec::new());
@@ -163,10 +161,10 @@ impl<'a> Columns<'a> {
             return Ok(Vec::new());
         }
         <Vec<String> as sqlx::Decode<Postgres>>::decode(value).map_err(|source| {
-            Error::from(sqlx::Error::ColumnDecode {
+            sqlx::Error::ColumnDecode {
                 index: "tags".to_owned(),
                 source,
-            })
+            }
         })
     }
 }
