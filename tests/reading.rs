@@ -1,12 +1,13 @@
 //! Reading the log: ranges, filters, limits, and the statements themselves.
 
+use futures_util::future;
 use projectionist::store::{
-    EventSource, ExpectedVersion, NewEvent, ReadFilter, ReadLimit, Store, append,
+    EventSource, ExpectedVersion, NewEvent, ReadFilter, ReadLimit, Reading, Store, Walls, append,
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, SqlSafeStr};
 use subscription::{Clause, Filter, Pattern};
 
-use crate::support::{TestDatabase, repository};
+use crate::support::{PATIENCE, TestDatabase, eventually, repository};
 
 const EVERYTHING: ReadLimit = ReadLimit {
     events: 1_000,
@@ -196,6 +197,68 @@ async fn a_cut_read_leaves_the_store_usable() {
     }
 
     assert_eq!(sizes, [3, 3, 3, 3, 3, 3, 2]);
+}
+
+/// Sessions of the server that read a page of the log last.
+async fn readers(database: &TestDatabase) -> i64 {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT%ORDER BY%LIMIT $3%' AND pid <> pg_backend_pid()",
+    )
+    .fetch_one(database.pool())
+    .await
+    .expect("sessions")
+}
+
+/// Takes so many connections at once, and gives them back.
+async fn take_at_once(store: &Store, connections: usize) {
+    let taken = (0..connections).map(|_| store.pool().acquire());
+    let taken = tokio::time::timeout(PATIENCE, future::try_join_all(taken));
+    let taken = taken.await.expect("so many are free").expect("connections");
+    // Each is asked whether it is good on its way back.
+    drop(taken);
+    eventually(PATIENCE, async || match store.pool().num_idle() {
+        idle if idle >= connections => Ok(()),
+        idle => Err(format!("{idle} connections are back")),
+    })
+    .await;
+}
+
+/// Reads on, one event a page.
+async fn positions(reading: &mut Reading) -> Vec<i64> {
+    let one = ReadLimit {
+        events: 1,
+        bytes: usize::MAX,
+    };
+    let (mut positions, mut after) = (Vec::new(), 0);
+    while after < i64::MAX {
+        let page = reading.page(after, one).await.expect("read");
+        positions.extend(page.events.iter().map(|event| event.position));
+        after = page.up_to;
+    }
+    positions
+}
+
+#[tokio::test]
+async fn who_reads_on_keeps_a_connection_while_others_have_enough() {
+    let database = TestDatabase::new().await;
+    filled(&database.store()).await;
+    let store = Store::connect(database.url(), 5).await.expect("a store");
+    take_at_once(&store, 5).await;
+    let (everything, all) = (ReadFilter::everything, [1, 2, 3, 4, 5]);
+
+    let mut first = store.reading(everything(), i64::MAX);
+    assert_eq!(positions(&mut first).await, all);
+    assert_eq!(readers(&database).await, 1);
+    let mut second = store.reading(everything(), i64::MAX);
+    assert_eq!(positions(&mut second).await, all);
+    assert!(readers(&database).await > 1, "there is one place of five");
+    take_at_once(&store, 4).await;
+
+    drop((first, second));
+    let open = store.with_walls(Walls::None, None);
+    let mut reading = open.reading(everything(), i64::MAX);
+    assert_eq!(positions(&mut reading).await, all);
+    take_at_once(&open, 5).await;
 }
 
 #[tokio::test]

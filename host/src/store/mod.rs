@@ -100,7 +100,7 @@ use role_pool::RolePool;
 pub const DEFAULT_CONNECTIONS: u32 = 20;
 
 /// Of so many connections, one may be kept by who reads ahead, even while he waits for a guest.
-const CONNECTIONS_A_READER: usize = 4;
+const CONNECTIONS_A_READER: usize = 5;
 
 /// How long a caller waits for a free connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -124,7 +124,7 @@ pub struct Store {
     admission: Admission,
     walls: Walls,
     roles: RolePool,
-    /// Places for those who keep a connection while they read ahead.
+    /// Places for those who keep a connection while they read ahead. There are none where each open batch takes a connection too.
     readers: Arc<Semaphore>,
 }
 
@@ -165,9 +165,14 @@ impl Store {
     #[must_use]
     pub fn with_walls(self, walls: Walls, role_connections: Option<u32>) -> Store {
         let roles = role_connections.map_or(self.roles, RolePool::new);
+        let readers = match walls {
+            Walls::Roles => self.readers,
+            Walls::None => Arc::new(Semaphore::new(0)),
+        };
         Store {
             walls,
             roles,
+            readers,
             ..self
         }
     }
