@@ -160,7 +160,11 @@ impl Lane {
             return Ok(Step::Gone);
         };
         match known.status.duty() {
-            Duty::Rest => Ok(Step::Idle),
+            Duty::Rest => {
+                // Others can do with the room, and the connection.
+                self.carried.ahead = None;
+                Ok(Step::Idle)
+            }
             Duty::AwaitRetry => self.await_retry(&known).await,
             Duty::SetUp => self.set_up(&known, Input::SetUp).await,
             Duty::Process => self.process(&known).await,
