@@ -51,7 +51,7 @@ impl Store {
     pub fn reading(&self, filter: ReadFilter, up_to: i64) -> Reading {
         Reading {
             connection: KeptConnection::of(self.pool()),
-            place: Arc::clone(&self.readers).try_acquire_owned().ok(),
+            place: None,
             store: self.clone(),
             filter,
             up_to,
@@ -167,6 +167,10 @@ impl Reading {
     /// What comes behind `after`; see [`Store::read_events`].
     pub async fn page(&mut self, after: i64, limit: ReadLimit) -> Result<Page, Error> {
         let (parts, up_to) = (self.filter.parts(), self.up_to);
+        if self.place.is_none() {
+            let places = Arc::clone(&self.store.readers);
+            self.place = places.try_acquire_owned().ok();
+        }
         let query = self
             .store
             .events(READ_EVENTS, after, up_to, &self.filter, limit);
