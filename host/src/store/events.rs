@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Postgres};
 use subscription::EventParts;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -70,12 +70,8 @@ impl Store {
             .bind(after)
             .bind(up_to)
             .bind(limit.events);
-        let answering = connection.get().await.map_err(Error::from_statement)?;
-        let read = read_some(answering, query, EventParts::ALL, limit.bytes).await?;
-        if read.is_cut_off {
-            connection.lose();
-        }
-        Ok(page(read.events, up_to, limit))
+        let events = read_over(connection, query, EventParts::ALL, limit.bytes).await?;
+        Ok(page(events, up_to, limit))
     }
 
     /// The statement that reads every event, whole. To put it together takes longer than to send it.
@@ -143,12 +139,8 @@ impl Store {
         parts: EventParts,
         bytes_max: usize,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let mut connection = self.pool().acquire().await.map_err(Error::from_statement)?;
-        let read = read_some(&mut connection, query, parts, bytes_max).await?;
-        if read.is_cut_off {
-            drop(connection.detach());
-        }
-        Ok(read.events)
+        let mut connection = KeptConnection::of(self.pool());
+        read_over(&mut connection, query, parts, bytes_max).await
     }
 }
 
@@ -174,44 +166,36 @@ impl Reading {
         let query = self
             .store
             .events(READ_EVENTS, after, up_to, &self.filter, limit);
-        let connection = self.connection.get().await.map_err(Error::from_statement)?;
-        let read = read_some(connection, query, parts, limit.bytes).await?;
-        if read.is_cut_off {
-            self.connection.lose();
-        } else if self.place.is_none() {
+        let events = read_over(&mut self.connection, query, parts, limit.bytes).await?;
+        if self.place.is_none() {
             self.connection.rest();
         }
-        Ok(page(read.events, up_to, limit))
+        Ok(page(events, up_to, limit))
     }
 }
 
-struct Read {
-    events: Vec<RecordedEvent>,
-    /// The server has more to say. To hear it out could take gigabytes, a new connection takes milliseconds.
-    is_cut_off: bool,
-}
-
-async fn read_some(
-    connection: &mut PgConnection,
+/// The same as [`Store::read_some`] over a connection that is at hand. It is lost where the server has more to say: to hear that out could take
+/// gigabytes, a new connection takes milliseconds.
+async fn read_over(
+    connection: &mut KeptConnection,
     query: Query<'_, Postgres, PgArguments>,
     parts: EventParts,
     bytes_max: usize,
-) -> Result<Read, Error> {
-    let mut events = Vec::new();
-    let mut bytes = 0;
-    let mut rows = query.fetch(connection);
+) -> Result<Vec<RecordedEvent>, Error> {
+    let answering = connection.get().await.map_err(Error::from_statement)?;
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    let mut rows = query.fetch(answering);
     while let Some(row) = rows.try_next().await.map_err(Error::from_statement)? {
         let event = RecordedEvent::decode(&row, parts)?;
         bytes += event.size_bytes();
         events.push(event);
         if bytes >= bytes_max {
+            drop(rows);
+            connection.lose();
             break;
         }
     }
-    Ok(Read {
-        events,
-        is_cut_off: bytes >= bytes_max,
-    })
+    Ok(events)
 }
 
 fn page(events: Vec<RecordedEvent>, up_to: i64, limit: ReadLimit) -> Page {
