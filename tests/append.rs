@@ -2,19 +2,12 @@
 
 use std::collections::HashSet;
 
-use projectionist::store::{
-    Appended, Error, ExpectedVersion, NewEvent, ReadFilter, ReadLimit, append,
-};
+use projectionist::store::{Appended, Error, ExpectedVersion, NewEvent, append};
 use serde_json::value::RawValue;
 use sqlx::{Connection, Executor};
 use uuid::Uuid;
 
 use crate::support::TestDatabase;
-
-const EVERYTHING: ReadLimit = ReadLimit {
-    events: 1_000_000,
-    bytes: usize::MAX,
-};
 
 fn event(event_type: &str) -> NewEvent {
     NewEvent::new(event_type)
@@ -66,14 +59,10 @@ async fn gives_positions_in_the_order_of_the_array() {
         .append("s", ExpectedVersion::Any, &events)
         .await
         .expect("appended");
-    let page = store
-        .read_events(0, i64::MAX, &ReadFilter::everything(), EVERYTHING)
-        .await
-        .expect("read");
+    let log = database.log().await;
 
     assert!(appended.is_sorted_by_key(|appended| appended.position));
-    let types: Vec<String> = page
-        .events
+    let types: Vec<String> = log
         .iter()
         .map(|event| event.event_type().to_owned())
         .collect();
@@ -101,12 +90,9 @@ async fn keeps_every_field_as_it_was_given() {
         .append("s", ExpectedVersion::Any, std::slice::from_ref(&given))
         .await
         .expect("appended");
-    let page = store
-        .read_events(0, i64::MAX, &ReadFilter::everything(), EVERYTHING)
-        .await
-        .expect("read");
+    let log = database.log().await;
 
-    let event = &page.events[0];
+    let event = &log[0];
     assert_eq!(
         (event.stream(), event.version, event.event_type()),
         ("s", 1, "Deposited")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use projectionist::engine::horizon_task;
-use projectionist::store::{Hint, Listener, ReadFilter, ReadLimit, RecordedEvent};
+use projectionist::store::{Hint, Listener, RecordedEvent};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{PATIENCE, TestDatabase, Writer, eventually};
@@ -82,14 +82,20 @@ async fn an_appender_with_an_old_snapshot_rings_too() {
     .await;
 }
 
-/// The events that a listener is told while the bell is armed; `None` if it has to look.
-async fn said(database: &TestDatabase, append: impl AsyncFnOnce()) -> Option<Vec<RecordedEvent>> {
+/// What has come to a listener when something was appended while the bell is armed.
+async fn rung(database: &TestDatabase, append: impl AsyncFnOnce()) -> Hint {
     let listener = listening(database).await;
     let mut events = listener.events();
     database.store().arm_bell(LONG).await.expect("armed");
     events.register();
     append().await;
     flush(database, &listener).await;
+    events
+}
+
+/// The events that it is told; `None` if it has to look.
+async fn said(database: &TestDatabase, append: impl AsyncFnOnce()) -> Option<Vec<RecordedEvent>> {
+    let mut events = rung(database, append).await;
     heard(&mut events, "a ring").await;
     events.said()
 }
@@ -111,14 +117,7 @@ async fn an_event_that_comes_alone_is_said_as_the_log_has_it() {
         }
     })
     .await;
-    let everything = ReadFilter::everything();
-    let limit = ReadLimit {
-        events: 10,
-        bytes: usize::MAX,
-    };
-    let store = database.store();
-    let log = store.read_events(0, 10, &everything, limit);
-    assert_eq!(said, Some(log.await.expect("read").events));
+    assert_eq!(said, Some(database.log().await));
 }
 
 #[tokio::test]
@@ -178,17 +177,15 @@ async fn an_event_is_said_whoever_appends_it_and_only_hosts_know_where() {
 #[tokio::test]
 async fn a_silenced_appender_says_nothing() {
     let database = TestDatabase::new().await;
-    let listener = listening(&database).await;
-    let mut events = listener.events();
-    database.store().arm_bell(LONG).await.expect("armed");
-    events.register();
     let silenced = r#"BEGIN; SET LOCAL projectionist.bell = 'off';
         SELECT FROM projectionist.append('a', 0, '[{"type": "A"}]'); COMMIT"#;
-    sqlx::raw_sql(silenced)
-        .execute(database.pool())
-        .await
-        .expect("appended");
-    flush(&database, &listener).await;
+    let mut events = rung(&database, async || {
+        sqlx::raw_sql(silenced)
+            .execute(database.pool())
+            .await
+            .expect("appended");
+    })
+    .await;
     assert!(is_silent(&mut events).await);
 }
 

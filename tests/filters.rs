@@ -62,14 +62,7 @@ async fn log() -> (TestDatabase, Vec<RecordedEvent>) {
         }
         database.append(stream, &events).await;
     }
-    let all = ReadLimit {
-        events: 10_000,
-        bytes: usize::MAX,
-    };
-    let everything = ReadFilter::everything();
-    let store = database.store();
-    let page = store.read_events(0, i64::MAX, &everything, all).await;
-    let events = page.expect("the log").events;
+    let events = database.log().await;
     assert_eq!(events.len(), 8 * 12 * 6);
     (database, events)
 }
@@ -341,14 +334,7 @@ async fn a_guest_gets_the_same_events_whichever_way_it_takes_them() {
 
     host.once().await.expect("caught up");
 
-    let limit = ReadLimit {
-        events: 10,
-        bytes: usize::MAX,
-    };
-    let everything = ReadFilter::from(&Filter::default());
-    let store = database.store();
-    let log = store.read_events(0, i64::MAX, &everything, limit).await;
-    let expected: Vec<String> = log.expect("read").events.iter().map(shown).collect();
+    let expected: Vec<String> = database.log().await.iter().map(shown).collect();
     assert_eq!(expected.len(), 4);
     for query in [
         "SELECT event FROM shows_events_1.shown ORDER BY position",

@@ -1,6 +1,6 @@
 //! The horizon stops where something may still appear, and nowhere else.
 
-use projectionist::store::{Horizon, Look, ReadFilter, ReadLimit, RecordedEvent};
+use projectionist::store::{Horizon, Look, RecordedEvent};
 
 use sqlx::AssertSqlSafe;
 
@@ -341,20 +341,9 @@ async fn alter(database: &TestDatabase, change: &str) {
 
 /// The events at these positions, as if they had been said.
 async fn said(database: &TestDatabase, positions: &[i64]) -> Vec<RecordedEvent> {
-    let (everything, limit) = (
-        ReadFilter::everything(),
-        ReadLimit {
-            events: 100,
-            bytes: usize::MAX,
-        },
-    );
-    let page = database
-        .store()
-        .read_events(0, i64::MAX, &everything, limit)
-        .await
-        .expect("the log");
+    let log = database.log().await;
     let at = |position: &i64| {
-        let mut events = page.events.iter();
+        let mut events = log.iter();
         events.find(|event| event.position == *position).cloned()
     };
     positions.iter().filter_map(at).collect()

@@ -9,9 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use projectionist::admin::import::{Error, Input, Progress, import};
 use projectionist::admin::sample;
-use projectionist::store::{
-    self, ExpectedVersion, NewEvent, ReadFilter, ReadLimit, Store, Written,
-};
+use projectionist::store::{self, ExpectedVersion, NewEvent, Store, Written};
 use sqlx::PgPool;
 use tempfile::NamedTempFile;
 use tokio::process::Command;
@@ -77,24 +75,12 @@ async fn takes_in_every_line_in_the_order_of_the_file() {
         }
     );
     assert_eq!(broken_streams(database.pool()).await, 0);
-    let limit = ReadLimit {
-        events: i64::MAX,
-        bytes: usize::MAX,
-    };
-    let page = database
-        .store()
-        .read_events(0, i64::MAX, &ReadFilter::everything(), limit)
-        .await
-        .expect("read");
-    assert!(
-        page.events
-            .is_sorted_by_key(|event| event.recorded_at_micros)
-    );
+    let log = database.log().await;
+    assert!(log.is_sorted_by_key(|event| event.recorded_at_micros));
     let made: Vec<(String, String)> = sample::events(600, 1)
         .map(|event| (event.stream, event.data))
         .collect();
-    let read: Vec<(String, String)> = page
-        .events
+    let read: Vec<(String, String)> = log
         .into_iter()
         .map(|event| (event.stream().to_owned(), event.data().to_owned()))
         .collect();
@@ -110,16 +96,8 @@ async fn keeps_every_field_of_a_line() {
         .await
         .expect("imported");
 
-    let limit = ReadLimit {
-        events: 1,
-        bytes: usize::MAX,
-    };
-    let page = database
-        .store()
-        .read_events(0, i64::MAX, &ReadFilter::everything(), limit)
-        .await
-        .expect("read");
-    insta::assert_debug_snapshot!(page.events);
+    let log = database.log().await;
+    insta::assert_debug_snapshot!(log);
 }
 
 #[tokio::test]

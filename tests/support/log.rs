@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use projectionist::store::{Appended, ExpectedVersion, LaneError, NewEvent, Subscription};
+use projectionist::store::{
+    Appended, ExpectedVersion, LaneError, NewEvent, ReadFilter, ReadLimit, RecordedEvent,
+    Subscription,
+};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use subscription::Criteria;
@@ -62,6 +65,17 @@ impl TestDatabase {
             .await
             .expect("granted");
         Application { connection, role }
+    }
+
+    /// Every event of the log, in order.
+    pub async fn log(&self) -> Vec<RecordedEvent> {
+        let all = ReadLimit {
+            events: i64::MAX,
+            bytes: usize::MAX,
+        };
+        let (store, everything) = (self.store(), ReadFilter::everything());
+        let page = store.read_events(0, i64::MAX, &everything, all).await;
+        page.expect("the log").events
     }
 
     /// Appends events to one stream.
