@@ -14,6 +14,7 @@ use super::handed::Handed;
 use super::handled::{Broken, FailedBatch, Handled, Held, Written};
 use super::ready;
 use super::shared::Shared;
+use super::worker::SLICE;
 use crate::guest::{Failure, Instance, Said};
 use crate::store::{
     Batch, Change, Durability, Error, Grant, LaneKey, LaneState, Opening, Outcome, ReadFilter,
@@ -153,7 +154,11 @@ async fn attempt(
         carried.ahead = None;
     }
     let may_run_ahead = may_run_ahead(known, &state, portion, carried);
-    let share = Share::of(known, &state, target, portion, began);
+    let mut share = Share::of(known, &state, target, portion, began);
+    if shared.has_company() {
+        let slice_ms = SLICE.as_millis() as u64;
+        share.pace.duration_ms = share.pace.duration_ms.min(slice_ms);
+    }
     if may_run_ahead && !share.few {
         batch.answer_early();
     }

@@ -12,8 +12,8 @@ use super::resting::Rest;
 use super::shared::Shared;
 use crate::store::LaneKey;
 
-/// How long a worker keeps a lane busy before it lets the other host have a go.
-const SLICE: Duration = Duration::from_millis(250);
+/// How long a worker keeps a lane busy before it lets the other host have a go, and no batch takes further chunks after so long then.
+pub(super) const SLICE: Duration = Duration::from_millis(250);
 
 /// How long it then steps aside: longer than the other host waits between two looks at a taken lane.
 const STEP_ASIDE: Duration = Duration::from_millis(30);
